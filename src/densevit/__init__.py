@@ -1,0 +1,41 @@
+"""EfficientViT for dense prediction: a picture in, a dense answer out.
+
+Names are found on first use, so that importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from densevit.imaging import PictureError
+    from densevit.models.build import create_model
+    from densevit.predict import Model, load
+    from densevit.tasks.segmentation import SegmentationResult
+
+__all__ = ["Model", "PictureError", "SegmentationResult", "__version__", "create_model", "load"]
+
+_HOMES = {
+    "Model": "densevit.predict",
+    "PictureError": "densevit.imaging",
+    "SegmentationResult": "densevit.tasks.segmentation",
+    "create_model": "densevit.models.build",
+    "load": "densevit.predict",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'densevit' has no attribute {name!r}")
+    from importlib import import_module
+    from importlib.util import find_spec
+
+    if name == "create_model" and find_spec("torch") is None:
+        raise ImportError("densevit.create_model needs PyTorch: pip install 'densevit[torch]'")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,5 @@
+"""`python -m densevit`."""
+
+from densevit.cli import main
+
+main()

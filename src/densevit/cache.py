@@ -1,0 +1,57 @@
+"""Graphs that were made from checkpoints, kept on disk: found by content, bounded in size, never half written."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from pathlib import Path
+
+MAX_BYTES = 4 * 2**30
+"""The graphs used longest ago are deleted above this."""
+
+_ABANDONED_S = 3600
+
+
+def folder() -> Path:
+    """`$DENSEVIT_CACHE`, or `densevit` in the user's cache folder."""
+    if chosen := os.environ.get("DENSEVIT_CACHE"):
+        return Path(chosen)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "densevit"
+
+
+def graph_path(*identity: str) -> Path:
+    """Where the graph of that identity (weights hash, model, converter version) is or will be."""
+    key = hashlib.sha256("\n".join(identity).encode()).hexdigest()
+    return folder() / "graphs" / f"{key[:32]}.onnx"
+
+
+def touch(path: Path) -> None:
+    """Marks a graph as used now."""
+    try:
+        os.utime(path)
+    except OSError:
+        # a read-only cache, or another process that deleted it: neither matters to its use
+        return
+
+
+def trim(keep: Path, *, max_bytes: int = MAX_BYTES) -> None:
+    """Deletes the graphs used longest ago until the rest fits; `keep` stays in any case."""
+    entries = []
+    now = time.time()
+    for path in keep.parent.glob("*.onnx"):
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            continue
+        # a young hidden file is being written by another process, an old one was left by a killed process
+        if not path.name.startswith(".") or now - status.st_mtime > _ABANDONED_S:
+            entries.append((status.st_mtime, status.st_size, path))
+    total = sum(size for _, size, _ in entries)
+    for _, size, path in sorted(entries):
+        if total <= max_bytes:
+            return
+        if path != keep:
+            path.unlink(missing_ok=True)
+            total -= size

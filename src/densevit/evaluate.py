@@ -1,0 +1,71 @@
+"""Scores of a model on a data set, through any runtime and by the very steps that predict."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from densevit.data.base import SegmentationData
+from densevit.metrics import SegmentationScore
+from densevit.runtimes.base import Runtime
+from densevit.tasks.segmentation import Segmentation
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured: metrics by name, over so many pictures, in so many seconds."""
+
+    metrics: dict[str, Any]
+    images: int
+    seconds: float
+
+
+def evaluate_segmentation(
+    task: Segmentation,
+    runtime: Runtime,
+    data: SegmentationData,
+    *,
+    class_map: Sequence[int] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Evaluation:
+    """Mean IoU and pixel accuracy in percent.
+
+    Args:
+        task: of the model.
+        runtime: of the model.
+        data: pictures with labels.
+        class_map: the data set's class of each of the model's classes, where they differ.
+        progress: called with (pictures done, pictures in all).
+
+    Raises:
+        ValueError: the classes of model and data differ and no class map bridges them.
+    """
+    mapping = _class_map(task, data, class_map)
+    score = SegmentationScore(data.class_names)
+    start = time.perf_counter()
+    for index in range(len(data)):
+        sample = data[index]
+        tensors, placement = task.preprocess(sample.picture)
+        result = task.postprocess(runtime.run("forward", tensors), placement)
+        score.update(mapping[result.labels], sample.labels)
+        progress(index + 1, len(data))
+    return Evaluation(score.compute(), len(data), time.perf_counter() - start)
+
+
+def _class_map(task: Segmentation, data: SegmentationData, given: Sequence[int] | None) -> np.ndarray[Any, Any]:
+    if given is None:
+        if task.class_names != data.class_names:
+            raise ValueError(
+                f"the model knows {len(task.class_names)} classes ({', '.join(task.class_names[:3])} ...), "
+                f"the data {len(data.class_names)} ({', '.join(data.class_names[:3])} ...); pass a class map"
+            )
+        given = range(len(task.class_names))
+    if len(given) != len(task.class_names):
+        raise ValueError(f"the class map has {len(given)} entries, the model {len(task.class_names)} classes")
+    if any(not isinstance(entry, int) or not 0 <= entry < len(data.class_names) for entry in given):
+        raise ValueError(f"the class map's entries must be integers in 0..{len(data.class_names) - 1}")
+    return np.array(given)

@@ -1,0 +1,210 @@
+"""Any picture becomes an upright RGB array; nothing is decoded before its size is known to be allowed."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import stat
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from densevit.imaging.types import DEFAULT_MAX_PIXELS, Picture, PictureError, Size
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
+
+# What a file may be, by its first bytes. Nothing else is ever handed to a decoder: Pillow also knows formats
+# that start foreign programs (EPS). A phone's MPO is a JPEG to the JPEG plugin.
+_FORMATS = (
+    (rb"\xff\xd8\xff", "JPEG", "JpegImagePlugin"),
+    (rb"\x89PNG\r\n\x1a\n", "PNG", "PngImagePlugin"),
+    (rb"RIFF....WEBP", "WEBP", "WebPImagePlugin"),
+    (rb"BM", "BMP", "BmpImagePlugin"),
+    (rb"II[\x2a\x2b]\x00|MM\x00[\x2a\x2b]", "TIFF", "TiffImagePlugin"),
+    (rb"GIF8[79]a", "GIF", "GifImagePlugin"),
+    (rb"P[1-6]", "PPM", "PpmImagePlugin"),
+)
+_EXIF_ORIENTATION = 0x0112
+_TRANSPOSE_OF_ORIENTATION = {  # names in PIL.Image.Transpose
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
+
+
+def read(source: Picture, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[np.uint8]:
+    """Read a picture as (H, W, 3) uint8 RGB, upright, C-contiguous.
+
+    source: a path (JPEG, MPO, PNG, WebP, BMP, TIFF, GIF, PPM); a PIL image; or a uint8 array, (H, W, 3) RGB,
+        (H, W, 4) RGBA, (H, W) or (H, W, 1) grey. A C-contiguous (H, W, 3) array comes back as it is.
+    max_pixels: bounds files and PIL images, checked before their pixels are decoded. TIFF and WebP end at
+        Pillow's own 178,956,970 in any case.
+
+    Transparent pixels are laid over white. EXIF orientation is applied. 16-bit grey becomes value / 257,
+    rounded. Of an animation, or of several pages, the first is read.
+
+    Raises PictureError, a ValueError of one line, for whatever cannot be read.
+    """
+    if isinstance(source, np.ndarray):
+        return _read_array(source)
+
+    from PIL import Image
+
+    if isinstance(source, Image.Image):
+        with _explained("PIL image"):
+            return _read_pillow(source, "PIL image", max_pixels)
+    if not isinstance(source, (str, os.PathLike)):
+        allowed = "a path, a PIL image or a numpy array"
+        raise PictureError(f"{type(source).__name__}: not a picture; allowed: {allowed}")
+
+    path = Path(os.fsdecode(source))
+    name = _one_line(os.fsdecode(source))
+    with _explained(name):
+        _check_file(path, name)
+        with path.open("rb") as file:
+            return _read_pillow(_open(file, name), name, max_pixels)
+
+
+def _read_array(array: NDArray[Any]) -> NDArray[np.uint8]:
+    shape = array.shape
+    channels = shape[2] if array.ndim == 3 else 1
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or channels not in (1, 3, 4) or array.size == 0:
+        allowed = "uint8 (H, W, 3), (H, W, 4), (H, W, 1) or (H, W), none of them empty"
+        raise PictureError(f"array: got {array.dtype} {shape}; allowed: {allowed}")
+    if channels == 4:
+        from PIL import Image
+
+        return np.array(_over_white(Image.fromarray(array)))
+    if channels == 1:
+        return np.repeat(array.reshape(*shape[:2], 1), 3, axis=2)
+    return np.ascontiguousarray(array)
+
+
+def _check_file(path: Path, name: str) -> None:
+    status = path.stat()
+    if stat.S_ISDIR(status.st_mode):
+        raise PictureError(f"{name}: is a folder; give a picture inside it")
+    if not stat.S_ISREG(status.st_mode):  # opening a pipe or a device could wait for ever
+        raise PictureError(f"{name}: is not a regular file; give a picture file")
+    if status.st_size == 0:
+        raise PictureError(f"{name}: is empty; fetch or save it again")
+
+
+def _open(file: IO[bytes], name: str) -> PillowImage:
+    """Header only. Unlike `Image.open`, this keeps clear of Pillow's own, process-wide limit on pixels."""
+    from PIL import Image
+
+    start = file.read(16)
+    file.seek(0)
+    for signature, file_format, plugin in _FORMATS:
+        if re.match(signature, start, re.DOTALL):
+            importlib.import_module(f"PIL.{plugin}")
+            factory, _ = Image.OPEN[file_format]
+            return factory(file, "")
+    known = ", ".join(file_format for _, file_format, _ in _FORMATS)
+    raise PictureError(f"{name}: is not a picture of a known format ({known}); save it as PNG or JPEG")
+
+
+def _read_pillow(image: PillowImage, name: str, max_pixels: int) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    size = Size(image.height, image.width)
+    if size.area == 0:
+        raise PictureError(f"{name}: has no pixels ({size}); give another picture")
+    if size.area > max_pixels:
+        counts = f"{size} = {size.area:,} pixels, allowed {max_pixels:,}"
+        raise PictureError(f"{name}: too large ({counts}); shrink it or raise max_pixels")
+    with _quiet_about_size(image):
+        image.load()
+    transpose = _TRANSPOSE_OF_ORIENTATION.get(_orientation(image))
+    rgb = _as_rgb(image, name)
+    return np.array(rgb.transpose(Image.Transpose[transpose]) if transpose else rgb)
+
+
+@contextmanager
+def _quiet_about_size(image: PillowImage) -> Iterator[None]:
+    """TIFF alone repeats Pillow's warning of many pixels while it loads; max_pixels has settled that."""
+    if image.format != "TIFF":  # filters of warnings belong to the process: let be where there is no need
+        yield
+        return
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield
+
+
+def _orientation(image: PillowImage) -> int:
+    try:
+        orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+    except Exception:  # as every viewer does: broken EXIF does not make a picture unreadable
+        return 1
+    return orientation if isinstance(orientation, int) else 1
+
+
+def _as_rgb(image: PillowImage, name: str) -> PillowImage:
+    if image.mode.startswith("I"):
+        return _from_16_bits(image, name).convert("RGB")
+    if image.mode == "F":
+        raise PictureError(f"{name}: holds floating-point pixels of unknown range; save it with 8 bits")
+    if image.has_transparency_data:
+        return _over_white(image.convert("RGBA"))
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _from_16_bits(image: PillowImage, name: str) -> PillowImage:
+    from PIL import Image
+
+    values = np.asarray(image).astype(np.int64)
+    if values.min() < 0 or values.max() > 65_535:
+        found = f"{values.min()} to {values.max()}"
+        raise PictureError(f"{name}: holds integers {found}, allowed 0 to 65535; save it with 8 or 16 bits")
+    return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+
+
+def _over_white(rgba: PillowImage) -> PillowImage:
+    from PIL import Image
+
+    white = Image.new("RGB", rgba.size, (255, 255, 255))
+    white.paste(rgba, mask=rgba.getchannel("A"))
+    return white
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Turn whatever a decoder raises on damaged data (some ten kinds of exception) into a PictureError."""
+    try:
+        yield
+    except PictureError:
+        raise
+    except Exception as error:
+        raise PictureError(f"{name}: {_explanation(error, name)}") from error
+
+
+def _explanation(error: Exception, name: str) -> str:
+    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        looks_like_url = re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", name)
+        return "is a URL; download it first" if looks_like_url else "no such file; check the path"
+    if isinstance(error, PermissionError):
+        return "permission denied; make it readable for this user"
+    if isinstance(error, MemoryError):
+        return "does not fit into memory; shrink it"
+    reason = _one_line(str(error)) or type(error).__name__
+    return f"cannot be read ({reason}); check it, or save it again as PNG or JPEG"
+
+
+def _one_line(text: str) -> str:
+    """The text without line breaks and terminal control, short enough for a message."""
+    printable = "".join(character if character.isprintable() else "?" for character in text)
+    return printable if len(printable) <= 300 else f"{printable[:140]} ... {printable[-140:]}"

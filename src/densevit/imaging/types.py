@@ -1,0 +1,48 @@
+"""The words of this package: what a picture is, its size, and what is said when it cannot be used."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # Pillow costs 30 ms to import: functions that need it import it
+    from PIL.Image import Image as PillowImage
+
+Picture: TypeAlias = "str | os.PathLike[str] | PillowImage | NDArray[Any]"
+
+DEFAULT_MAX_PIXELS = 178_000_000
+
+
+class PictureError(ValueError):
+    """A picture that cannot be used: one line with its name, what is wrong, and what to do."""
+
+
+class Size(NamedTuple):
+    """Height and width in pixels."""
+
+    height: int
+    width: int
+
+    @property
+    def area(self) -> int:
+        """Number of pixels."""
+        return self.height * self.width
+
+    @classmethod
+    def of(cls, picture: NDArray[Any]) -> Size:
+        """Size of a (H, W) or (H, W, C) array."""
+        return cls(picture.shape[0], picture.shape[1])
+
+    def __str__(self) -> str:
+        return f"{self.height} x {self.width}"
+
+
+def check_picture(picture: NDArray[Any]) -> None:
+    """Refuses, with a ValueError, what is no (H, W, 3) or (H, W) uint8 array."""
+    is_picture = picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] == 3)
+    if not is_picture or picture.dtype != np.uint8 or picture.size == 0:
+        got = f"{picture.dtype} {picture.shape}"
+        raise ValueError(f"picture: got {got}; allowed: uint8 (H, W, 3) or (H, W), not empty")

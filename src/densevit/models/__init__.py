@@ -1,0 +1,1 @@
+"""Networks: backbones, heads, the ways weights enter and leave them."""

@@ -1,0 +1,85 @@
+"""The one backbone: a stem and stages read from a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from densevit.models.blocks import EfficientViTModule, residual_block
+from densevit.models.layers import ConvNorm
+from densevit.variants import BackboneTable, Stage
+
+
+@dataclass(frozen=True)
+class Feature:
+    """What a stage puts out: its channels, and how many input pixels one of its positions spans."""
+
+    channels: int
+    stride: int
+
+
+class Backbone(nn.Module):
+    """EfficientViT's B or L backbone (paper, section 2.2).
+
+    Args:
+        table: a row of `densevit.variants.BACKBONES`.
+        in_channels: channels of the input.
+    """
+
+    def __init__(self, table: BackboneTable, *, in_channels: int = 3) -> None:
+        super().__init__()
+        if in_channels < 1:
+            raise ValueError(f"in_channels must be at least 1, got {in_channels}")
+        self.table = table
+        self.features = tuple(Feature(stage.width, 2 ** (index + 1)) for index, stage in enumerate(table.stages))
+        stages = []
+        channels = in_channels
+        for stage in table.stages:
+            stages.append(self._stage(channels, stage))
+            channels = stage.width
+        self.stages = nn.ModuleList(stages)
+
+    def _stage(self, channels_in: int, stage: Stage) -> nn.Sequential:
+        table = self.table
+        down: nn.Module
+        if stage.down == "conv":
+            down = ConvNorm(
+                channels_in, stage.width, 3, stride=2, activation=table.activation, norm_eps=table.norm_eps
+            )
+        else:
+            down = residual_block(
+                stage.down,
+                channels_in,
+                stage.width,
+                expand=stage.down_expand,
+                stride=2,
+                fewer_norm=stage.fewer_norm,
+                activation=table.activation,
+                norm_eps=table.norm_eps,
+            )
+        return nn.Sequential(down, *(self._residual(stage) for _ in range(stage.depth)))
+
+    def _residual(self, stage: Stage) -> nn.Module:
+        if stage.block == "att":
+            return EfficientViTModule(stage.width, stage, self.table)
+        return residual_block(
+            stage.block,
+            stage.width,
+            stage.width,
+            expand=stage.expand,
+            fewer_norm=stage.fewer_norm,
+            activation=self.table.activation,
+            norm_eps=self.table.norm_eps,
+        )
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """(B, C, H, W) normalised picture -> list of (B, C_i, H / stride_i, W / stride_i), finest first.
+
+        `features` tells channels and strides. Sides that are not multiples of a stride are rounded up.
+        """
+        maps = []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        return maps

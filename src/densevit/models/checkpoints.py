@@ -1,0 +1,133 @@
+"""Foreign weights enter here: one name map, strict loading, recognition by keys."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from densevit.manifest import METADATA_KEY, Manifest
+from densevit.variants import SegmentationTable
+from densevit.weights import WeightsError, hash_tensors, stored_precision, write_tensors
+
+_COUNTER = ".num_batches_tracked"
+
+
+class WeightsMismatchError(ValueError):
+    """The file's tensors are not those of the model; the message names the first that differ."""
+
+
+_SHORTCUT = r"\.(\d+)\.(?=(?:depth_conv|point_conv|inverted_conv|spatial_conv|conv1|conv2)\.)"
+
+
+def official_name(name: str, table: SegmentationTable) -> str:
+    """The key in an official checkpoint of the tensor that is called `name` here."""
+    if name.startswith("backbone."):
+        return _official_backbone(name, table.backbone.family)
+    return _official_segmentation_head(name)
+
+
+def _official_backbone(name: str, family: str) -> str:
+    stage, rest = re.fullmatch(r"backbone\.stages\.(\d+)\.(.+)", name).groups()  # type: ignore[union-attr]
+    prefix = f"backbone.stages.{stage}"
+    if family == "b":
+        prefix = "backbone.input_stem" if stage == "0" else f"backbone.stages.{int(stage) - 1}"
+    index, rest = rest.split(".", 1)
+    rest = rest.replace("context.", "context_module.main.").replace("local.", "local_module.main.")
+    rest = rest.replace("aggregation.", "aggreg.")
+    stem = stage == "0" and index == "0"
+    within = "" if stem or rest.startswith(("context_module", "local_module")) else "main."
+    return f"{prefix}.op_list.{index}.{within}{rest}"
+
+
+def _official_segmentation_head(name: str) -> str:
+    name = re.sub(r"^head\.fusion\.laterals\.([01])\.", r"head.input_ops.\1.op_list.0.", name)
+    # the finest map is not upsampled, so the official list around its convolution does not exist
+    name = re.sub(r"^head\.fusion\.laterals\.2\.", "head.input_ops.2.", name)
+    name = re.sub(r"^head\.middle\.(\d+)\.", r"head.middle.op_list.\1.main.", name)
+    return re.sub(r"^head\.output\.(\d+)\.", r"head.output_ops.0.op_list.\1.", name)
+
+
+def load_state(model: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
+    """Loads own-named tensors, every one of them and no other; BatchNorm's counters of batches do not matter.
+
+    Args:
+        model: takes the values, in its own types.
+        state: tensors by own name.
+        source: the file's name, for the error.
+
+    Raises:
+        WeightsMismatchError: missing, unexpected or differently shaped tensors.
+    """
+    own = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(_COUNTER)}
+    state = {name: tensor for name, tensor in state.items() if not name.endswith(_COUNTER)}
+    problems = [f"{name} is missing" for name in own if name not in state]
+    problems += [f"{name} is unexpected" for name in state if name not in own]
+    problems += [
+        f"{name} is {tuple(state[name].shape)}, the model's is {tuple(tensor.shape)}"
+        for name, tensor in own.items()
+        if name in state and state[name].shape != tensor.shape
+    ]
+    if problems:
+        more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
+        raise WeightsMismatchError(
+            f"{source}: these are not this model's weights: {'; '.join(problems[:3])}{more}"
+        )
+    model.load_state_dict(state, strict=False)
+
+
+def from_official(state: Mapping[str, Tensor], model: nn.Module, table: SegmentationTable) -> dict[str, Tensor]:
+    """Official tensors under the names of this project; unknown ones keep theirs, for `load_state` to name."""
+    names = {official_name(name, table): name for name in model.state_dict()}
+    return {names.get(key, key): tensor for key, tensor in state.items()}
+
+
+def is_official(state: Mapping[str, Tensor]) -> bool:
+    """Whether the keys are those of an official checkpoint."""
+    return any(".op_list." in key for key in state)
+
+
+def own_tensors(model: nn.Module) -> dict[str, NDArray[np.generic]]:
+    """The model's tensors in the precision in which they are stored; counters of batches are left out."""
+    state = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(_COUNTER)}
+    return stored_precision({name: tensor.detach().float().cpu().numpy() for name, tensor in state.items()})
+
+
+def save_own(model: nn.Module, path: Path, manifest: Manifest) -> None:
+    """Writes the model as an own file: safetensors with the manifest in the header."""
+    tensors = own_tensors(model)
+    manifest = replace(manifest, weights_precision="fp16", weights_sha256=hash_tensors(tensors))
+    write_tensors(path, tensors, metadata={METADATA_KEY: manifest.to_json()})
+
+
+def read_pickled(path: Path) -> dict[str, Tensor]:
+    """The tensors of a `.pt` / `.pth` / `.bin` file, read without running code from it.
+
+    A `state_dict` entry is used where there is one, as the official loader does.
+
+    Raises:
+        WeightsError: missing, damaged, or a file that wants more than tensors to be unpickled.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such weights file")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise WeightsError(
+            f"{path}: refused, it holds more than tensors and could run code; ask its author for safetensors"
+        ) from error
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(f"{path}: not a readable checkpoint ({reason})") from error
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
+    if not isinstance(state, dict) or not state or not all(isinstance(v, Tensor) for v in state.values()):
+        raise WeightsError(f"{path}: holds no table of tensors")
+    return {str(name): tensor for name, tensor in state.items()}

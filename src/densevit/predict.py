@@ -1,0 +1,273 @@
+"""Models for use: `load` finds weights and runtime, `Model` turns pictures into results."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from densevit import cache, imaging, weights
+from densevit.imaging import DEFAULT_MAX_PIXELS, Picture, PictureError, Placement
+from densevit.manifest import CONVERTER, Manifest
+from densevit.runtimes.base import Precision, Runtime, RuntimeUnavailableError
+from densevit.tasks.segmentation import Segmentation, SegmentationResult
+from densevit.tasks.table import task_for
+from densevit.zoo import Entry, find
+
+if TYPE_CHECKING:
+    from densevit.models.build import DenseModel
+
+_log = logging.getLogger("densevit")
+
+RuntimeName = Literal["auto", "openvino", "eager"]
+GRAPH_SUFFIX = ".onnx"
+WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
+
+
+class TorchNeededError(RuntimeUnavailableError):
+    """What was asked for needs PyTorch, and it is not installed."""
+
+
+class Model:
+    """A task, a runtime, and the pictures that pass through them.
+
+    Args:
+        task: pre- and postprocessing.
+        runtime: runs the network.
+        manifest: what the model says of itself.
+    """
+
+    def __init__(self, task: Segmentation, runtime: Runtime, manifest: Manifest) -> None:
+        self.task = task
+        self.runtime = runtime
+        self.manifest = manifest
+
+    def __repr__(self) -> str:
+        runtime = self.runtime
+        return f"Model({self.manifest.name}, {runtime.name}, {runtime.precision}, {runtime.device})"
+
+    @overload
+    def predict(self, source: Picture, *, max_pixels: int = ...) -> SegmentationResult: ...
+
+    @overload
+    def predict(self, source: Sequence[Picture], *, max_pixels: int = ...) -> list[SegmentationResult]: ...
+
+    def predict(
+        self, source: Picture | Sequence[Picture], *, max_pixels: int = DEFAULT_MAX_PIXELS
+    ) -> SegmentationResult | list[SegmentationResult]:
+        """The answer for a picture, or for each of a list.
+
+        Args:
+            source: a path, a PIL image, a (H, W, 3) uint8 RGB array, or a list of such.
+            max_pixels: larger files are refused before they are decoded.
+
+        Raises:
+            PictureError: a picture cannot be read or used; `stream` goes on with the others.
+        """
+        if isinstance(source, (list, tuple)):
+            results = []
+            for result in self.stream(source, max_pixels=max_pixels):
+                if isinstance(result, PictureError):
+                    raise result
+                results.append(result)
+            return results
+        return self._infer(*self._prepare(source, max_pixels))
+
+    def stream(
+        self, sources: Iterable[Picture], *, max_pixels: int = DEFAULT_MAX_PIXELS, ahead: int = 3
+    ) -> Iterator[SegmentationResult | PictureError]:
+        """Answers in the order of the sources; the next pictures are decoded while one is inferred.
+
+        Args:
+            sources: as for `predict`.
+            max_pixels: as for `predict`.
+            ahead: how many pictures are decoded and held before their turn.
+
+        Yields:
+            A result, or the error of a picture that could not be used.
+        """
+        waiting: deque[Future[_Prepared]] = deque()
+        remaining = iter(sources)
+        with ThreadPoolExecutor(1, thread_name_prefix="densevit-read") as reader:
+            try:
+                while True:
+                    while len(waiting) <= ahead and (source := next(remaining, _END)) is not _END:
+                        waiting.append(reader.submit(self._prepare, source, max_pixels))
+                    if not waiting:
+                        return
+                    try:
+                        yield self._infer(*waiting.popleft().result())
+                    except PictureError as error:
+                        yield error
+            finally:
+                # whoever stops listening does not wait for pictures that nobody wants
+                reader.shutdown(wait=False, cancel_futures=True)
+
+    def logits(self, source: Picture, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[np.float32]:
+        """(classes, h, w) float32 as the network gives them for the padded working picture.
+
+        Raises:
+            PictureError: as `predict`.
+        """
+        _, tensors, _ = self._prepare(source, max_pixels)
+        logits: NDArray[np.float32] = self.runtime.run("forward", tensors)["logits"][0]
+        return logits
+
+    def _prepare(self, source: Any, max_pixels: int) -> _Prepared:
+        picture = imaging.read(source, max_pixels=max_pixels)
+        try:
+            return (picture, *self.task.preprocess(picture))
+        except PictureError as error:
+            raise PictureError(f"{_name(source)}: {error}") from error
+
+    def _infer(
+        self, picture: NDArray[np.uint8], tensors: dict[str, NDArray[Any]], placement: Placement
+    ) -> SegmentationResult:
+        return self.task.postprocess(self.runtime.run("forward", tensors), placement, picture)
+
+
+_Prepared = tuple[NDArray[np.uint8], dict[str, NDArray[Any]], Placement]
+_END = object()
+
+
+def _name(source: Any) -> str:
+    return str(source) if isinstance(source, (str, Path)) else type(source).__name__
+
+
+def load(
+    model: str | Path,
+    *,
+    weights: str | Path | None = None,
+    runtime: RuntimeName = "auto",
+    precision: Precision | Literal["auto"] = "auto",
+    device: str = "auto",
+    size: str | None = None,
+    threads: int = 0,
+) -> Model:
+    """A model ready to predict.
+
+    Args:
+        model: a name of the zoo, a graph file (`.onnx`) or an own weights file (`.safetensors`).
+        weights: a weights file for a named model: official, or own.
+        runtime: "auto" is OpenVINO on the CPU, eager PyTorch on any other device.
+        precision: "auto" is bf16 where the CPU has it and the model was verified in it, fp32 otherwise.
+        device: "auto", "cpu", and for eager "cuda", "cuda:N", "mps".
+        size: a size policy, "published" for the paper's evaluation; the model's own when None.
+        threads: CPU threads, 0 for the runtime's own choice.
+
+    Raises:
+        ValueError: unknown model or option, missing or wrong weights, or what needs PyTorch without it;
+            the message says what to do.
+    """
+    if runtime not in ("auto", "openvino", "eager"):
+        raise ValueError(f"runtime must be auto, openvino or eager, got {runtime!r}")
+    origin = _origin(model, weights)
+    if runtime == "auto":
+        runtime = "openvino" if device in ("auto", "cpu") else "eager"
+    if runtime == "openvino":
+        return _load_openvino(origin, precision, device, size, threads)
+    return _load_eager(origin, precision, device, size)
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """What a model can be made from; at least one of the files is there."""
+
+    name: str
+    graph: Path | None = None
+    tensors: Path | None = None
+    # what the tensors are, where they do not say it themselves
+    manifest: Manifest | None = None
+
+
+def _origin(model: str | Path, given: str | Path | None) -> _Origin:
+    text = str(model)
+    path = Path(text)
+    if path.suffix == GRAPH_SUFFIX:
+        if given is not None:
+            raise ValueError(f"{text}: a graph file holds its weights; leave weights out")
+        return _Origin(text, graph=path)
+    if path.suffix in WEIGHTS_SUFFIXES:
+        if given is not None:
+            raise ValueError(f"{text}: give a model's name together with weights, not two files")
+        return _Origin(text, tensors=path)
+    entry = find(text)
+    if given is not None:
+        return _given_weights(entry, Path(given))
+    if entry.graph is not None:
+        return _Origin(entry.name, entry.graph, entry.tensors, entry.manifest())
+    if entry.hub is None:
+        raise weights.WeightsError(
+            f"{entry.name}: no weights are bundled with this installation; pass weights=FILE"
+        )
+    return _Origin(
+        entry.name, tensors=weights.fetch(entry.hub.repository, entry.hub.name), manifest=entry.manifest()
+    )
+
+
+def _given_weights(entry: Entry, path: Path) -> _Origin:
+    if path.suffix == GRAPH_SUFFIX:
+        return _Origin(entry.name, graph=path)
+    if path.suffix not in WEIGHTS_SUFFIXES:
+        allowed = ", ".join((*WEIGHTS_SUFFIXES, GRAPH_SUFFIX))
+        raise weights.WeightsError(f"{path}: not a weights file; its suffix must be one of {allowed}")
+    return _Origin(entry.name, tensors=path, manifest=entry.manifest())
+
+
+def _load_openvino(
+    origin: _Origin, precision: Precision | Literal["auto"], device: str, size: str | None, threads: int
+) -> Model:
+    from densevit.runtimes.openvino import OpenVINORuntime
+
+    if device not in ("auto", "cpu"):
+        raise RuntimeUnavailableError(
+            f"the OpenVINO runtime works on the cpu, got device {device!r}; use runtime eager"
+        )
+    graph = origin.graph or _converted(origin)
+    runtime = OpenVINORuntime(graph, precision=precision, threads=threads)
+    return Model(task_for(runtime.manifest, size=size), runtime, runtime.manifest)
+
+
+def _load_eager(origin: _Origin, precision: Precision | Literal["auto"], device: str, size: str | None) -> Model:
+    network, manifest = _network(origin, f"runtime eager for {origin.name}")
+    from densevit.runtimes.eager import EagerRuntime
+
+    runtime = EagerRuntime(
+        network, manifest, device=device, precision="fp32" if precision == "auto" else precision
+    )
+    return Model(task_for(manifest, size=size), runtime, manifest)
+
+
+def _network(origin: _Origin, purpose: str) -> tuple[DenseModel, Manifest]:
+    if origin.tensors is None:
+        raise weights.WeightsError(f"{origin.name}: {purpose} needs a weights file, a graph file does not do")
+    if importlib.util.find_spec("torch") is None:
+        raise TorchNeededError(f"{purpose} needs PyTorch: pip install 'densevit[torch]'")
+    from densevit.models.loading import load_network
+
+    return load_network(origin.tensors, origin.manifest)
+
+
+def _converted(origin: _Origin) -> Path:
+    """The graph of a weights file: from the cache, or made through PyTorch and put there."""
+    assert origin.tensors is not None
+    path = cache.graph_path(weights.hash_file(origin.tensors), origin.name, CONVERTER)
+    if path.is_file():
+        cache.touch(path)
+        return path
+    network, manifest = _network(origin, f"turning the weights of {origin.name} into a graph")
+    _log.info("%s: making a graph of the weights, once; this takes some seconds", origin.name)
+    from densevit.graph import write_graph
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_graph(network, manifest, task_for(manifest).signatures["forward"], path)
+    cache.trim(path)
+    return path

@@ -1,0 +1,128 @@
+"""EfficientViT-B0 on CamVid, from random weights.
+
+    densevit train camvid --data DIR --out RUN [--set teacher=efficientvit_seg_b0_cityscapes.pt]
+
+DIR holds `train/`, `trainannot/`, `val/`, `valannot/`. Pictures are enlarged twice (short side 720), which is
+where a network with answers at stride 8 sees poles and signs. A teacher (an official Cityscapes checkpoint)
+is optional: its probabilities on the training pictures guide a second classifier that is dropped afterwards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import nn
+
+from densevit.classes import class_table
+from densevit.data.camvid import CamVid
+from densevit.evaluate import evaluate_segmentation
+from densevit.manifest import IMAGENET_MEAN, IMAGENET_STD, Manifest
+from densevit.models.build import build_segmentation, segmentation_table
+from densevit.models.checkpoints import save_own
+from densevit.models.loading import load_network
+from densevit.runtimes.eager import EagerRuntime
+from densevit.tasks.segmentation import segmentation_task
+from densevit.train.distributed import training_device
+from densevit.train.loop import Batches, Training
+from densevit.train.losses import class_weights
+from densevit.train.options import Options
+from densevit.train.segmentation import (
+    Augmentation,
+    Normalise,
+    Samples,
+    SegmentationLoss,
+    SegmentationTrainee,
+)
+from densevit.train.teacher import SegmentationTeacher
+from densevit.zoo import find
+
+
+@dataclass(frozen=True)
+class CamVidOptions(Options):
+    """The loop's settings and this recipe's own."""
+
+    steps: int = 12_000
+    architecture: str = "seg-b0"  # a key of variants.SEGMENTATION
+    crop: tuple[int, int] = (384, 512)  # (height, width) in pixels of the network's input
+    scale: tuple[float, float] = (0.5, 2.0)  # random factor on top of `enlargement`
+    enlargement: float = 2.0  # of the 480x360 pictures, in training and validation
+    colour: float = 0.4  # largest relative change of brightness, contrast, saturation, gamma
+    loss: Literal["cross_entropy", "hard_pixels"] = "cross_entropy"
+    class_weights: bool = True  # 1 / log(1.1 + share)
+    dice: float = 0.5  # weight of the soft Dice term
+    teacher: str = ""  # official Cityscapes checkpoint, "" for none
+    distillation: float = 1.0  # weight of the divergence from the teacher
+
+
+def recipe(data: Path, options: CamVidOptions) -> Training:
+    """Builds the training; `data` is CamVid's folder."""
+    torch.manual_seed(options.seed)
+    device = training_device(options.device)
+    classes = len(class_table("camvid").names)
+    normalise = Normalise(IMAGENET_MEAN, IMAGENET_STD).to(device)
+    teacher = _teacher(Path(options.teacher), normalise) if options.teacher else None
+    samples = Samples(CamVid(data, "train"), device, teacher=teacher)
+    network = build_segmentation(segmentation_table(options.architecture), classes=classes)
+    trainee = SegmentationTrainee(network, normalise, teacher_classes=teacher.classes if teacher else 0)
+    weight = class_weights(samples.class_counts(classes)).to(device) if options.class_weights else None
+    low, high = options.scale
+    augmentation = Augmentation(
+        crop=options.crop,
+        scale=(low * options.enlargement, high * options.enlargement),
+        colour=options.colour,
+        target_stride=2,
+    )
+    return Training(
+        model=trainee.to(device).to(memory_format=torch.channels_last),  # type: ignore[call-overload]
+        batches=Batches(len(samples), lambda indices, generator: samples.batch(indices, generator, augmentation)),
+        loss=SegmentationLoss(options.loss, weight, options.dice, options.distillation),
+        validate=_Validation(CamVid(data, "val"), _manifest(options), str(device)),
+        metric="miou",
+        save=lambda averaged, path, scores: _save(averaged, path, _manifest(options), scores),
+        options=options,
+    )
+
+
+def _teacher(path: Path, normalise: Normalise) -> SegmentationTeacher:
+    network, manifest = load_network(path, find("seg-b0-cityscapes").manifest())
+    network = network.to(normalise.mean.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return SegmentationTeacher(network, normalise, classes=len(manifest.class_names), scales=(2.0, 1.5, 2.5))
+
+
+def _manifest(options: CamVidOptions) -> Manifest:
+    table = class_table("camvid")
+    return Manifest(
+        name=f"{options.architecture}-camvid",
+        task="segmentation",
+        architecture=options.architecture,
+        class_names=table.names,
+        palette=table.colours,
+        size=f"short:{round(360 * options.enlargement)}",
+        published_size="native",
+        licence="Apache-2.0",
+    )
+
+
+class _Validation:
+    """mIoU of the averaged weights on the val split, by the steps that predict."""
+
+    def __init__(self, data: CamVid, manifest: Manifest, device: str) -> None:
+        self.data = data
+        self.manifest = manifest
+        self.device = device
+
+    def __call__(self, averaged: nn.Module) -> dict[str, float]:
+        assert isinstance(averaged, SegmentationTrainee)
+        runtime = EagerRuntime(averaged.network, self.manifest, device=self.device)
+        metrics = evaluate_segmentation(segmentation_task(self.manifest), runtime, self.data).metrics
+        per_class = {f"iou/{name}": value for name, value in metrics["iou_per_class"].items() if value is not None}
+        return {"miou": metrics["miou"], "pixel_accuracy": metrics["pixel_accuracy"], **per_class}
+
+
+def _save(averaged: nn.Module, path: Path, manifest: Manifest, scores: dict[str, float]) -> None:
+    assert isinstance(averaged, SegmentationTrainee)
+    metrics = {f"camvid/val/{name}": round(scores[name], 2) for name in ("miou", "pixel_accuracy")}
+    save_own(averaged.network, path, replace(manifest, metrics=metrics))

@@ -1,0 +1,1 @@
+"""Runtimes: each file is the sole importer of its library."""

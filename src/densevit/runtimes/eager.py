@@ -1,0 +1,75 @@
+"""PyTorch, eager: any device that PyTorch has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from densevit.manifest import Manifest
+from densevit.models.deploy import PictureInput, fold_norms
+from densevit.runtimes.base import Precision, RuntimeUnavailableError
+
+_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; "auto" takes the accelerator that is there, the CPU otherwise.
+
+    Raises:
+        RuntimeUnavailableError: not a device name, or one that this machine has not.
+    """
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if available[kind]))
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise RuntimeUnavailableError(f"device must be auto, cpu, cuda, cuda:N or mps, got {name!r}") from None
+    usable = available.get(device.type, False)
+    if not usable or (device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()):
+        raise RuntimeUnavailableError(f"device {name!r} is not available here; use auto or cpu")
+    return device
+
+
+class EagerRuntime:
+    """A model in PyTorch.
+
+    Args:
+        network: takes normalised (B, C, H, W); is copied.
+        manifest: gives the normalisation.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        precision: of the arithmetic, by autocast; the attention's sums and division stay in fp32.
+
+    Raises:
+        RuntimeUnavailableError: the device is not there.
+    """
+
+    name = "eager"
+
+    def __init__(
+        self, network: nn.Module, manifest: Manifest, *, device: str = "auto", precision: Precision = "fp32"
+    ) -> None:
+        self._place = choose_device(device)
+        self.device = str(self._place)
+        self.precision: Precision = precision
+        self.manifest = manifest
+        folded = fold_norms(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        module = PictureInput(folded, manifest.mean, manifest.std)
+        self._module = module.to(self._place).requires_grad_(False)
+
+    def run(self, function: str, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Runs "forward"; see `Runtime.run`."""
+        if function != "forward":
+            raise ValueError(f"this model has one function, forward; asked for {function!r}")
+        if "picture" not in tensors:
+            raise ValueError(f"input 'picture' is missing, got {sorted(tensors)}")
+        picture = torch.from_numpy(np.require(tensors["picture"], requirements=["C", "W"])).to(self._place)
+        half = self.precision != "fp32"
+        with torch.inference_mode(), torch.autocast(self._place.type, _TYPES[self.precision], enabled=half):
+            logits = self._module(picture)
+        return {"logits": logits.float().cpu().numpy()}

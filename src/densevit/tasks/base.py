@@ -1,0 +1,74 @@
+"""What every task states about itself: its functions' tensors, once, for all who run or write them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from densevit.imaging import Placement
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """A tensor by name; a text in the shape names a dynamic axis."""
+
+    name: str
+    dtype: Literal["uint8", "float32"]
+    shape: tuple[int | str, ...]
+
+    def check(self, array: NDArray[Any]) -> None:
+        """Refuses an array of another type or shape.
+
+        Raises:
+            ValueError: says what was expected and what came.
+        """
+        fits = array.ndim == len(self.shape) and all(
+            isinstance(axis, str) or axis == side for axis, side in zip(self.shape, array.shape, strict=True)
+        )
+        if array.dtype != np.dtype(self.dtype) or not fits:
+            raise ValueError(f"{self.name} must be {self.dtype} {self.shape}, got {array.dtype} {array.shape}")
+
+
+@dataclass(frozen=True)
+class Signature:
+    """One function of a model: what goes in, what comes out."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+    def check_inputs(self, tensors: Arrays) -> None:
+        """Refuses missing or wrong inputs.
+
+        Raises:
+            ValueError: says which.
+        """
+        for spec in self.inputs:
+            if spec.name not in tensors:
+                raise ValueError(f"input {spec.name!r} is missing, got {sorted(tensors)}")
+            spec.check(tensors[spec.name])
+
+
+Result = TypeVar("Result", covariant=True)
+
+
+class Task(Protocol[Result]):
+    """The numpy side of a model: a picture becomes tensors, tensors become a typed result."""
+
+    @property
+    def signatures(self) -> Mapping[str, Signature]:
+        """The functions that a runtime must offer, by name."""
+        ...
+
+    def preprocess(self, picture: NDArray[np.uint8]) -> tuple[dict[str, NDArray[Any]], Placement]:
+        """(H, W, 3) uint8 RGB -> inputs of the first function, and how the picture lies in them."""
+        ...
+
+    def postprocess(self, raw: Arrays, placement: Placement, picture: NDArray[np.uint8] | None = None) -> Result:
+        """Outputs -> result at the picture's own size; it keeps the picture to draw on where one is given."""
+        ...

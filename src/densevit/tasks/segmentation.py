@@ -1,0 +1,237 @@
+"""Semantic segmentation: a class for every pixel of the picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from densevit import draw, imaging
+from densevit.files import replacing
+from densevit.imaging import Placement, Size, SizePolicy
+from densevit.labels import Align, full_resolution_confidence, full_resolution_labels
+from densevit.manifest import Manifest
+from densevit.tasks.base import Arrays, Signature, TensorSpec
+
+Format = Literal["overlay", "labels", "color", "json"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+_SUFFIXES: dict[Format, str] = {
+    "overlay": ".overlay.jpg",
+    "labels": ".labels.png",
+    "color": ".color.png",
+    "json": ".json",
+}
+
+
+@dataclass(frozen=True)
+class SegmentationResult:
+    """A class for every pixel.
+
+    Attributes:
+        labels: (H, W) uint8, or uint16 above 256 classes: index into `class_names`.
+        class_names: one name per class.
+        palette: (classes, 3) uint8 RGB.
+        logits: (classes, h, w) float32 as the network gave them, before any upsampling.
+        placement: how the picture lay in the network's input.
+        picture: (H, W, 3) uint8 RGB, or None where only the logits were kept.
+        align: how the logits were upsampled.
+    """
+
+    labels: NDArray[np.uint8] | NDArray[np.uint16]
+    class_names: tuple[str, ...]
+    palette: NDArray[np.uint8]
+    logits: NDArray[np.float32]
+    placement: Placement
+    picture: NDArray[np.uint8] | None = None
+    align: Align = "bilinear"
+
+    def __post_init__(self) -> None:
+        if self.labels.shape != tuple(self.placement.picture):
+            raise ValueError(f"labels are {self.labels.shape}, the picture is {self.placement.picture}")
+        if not len(self.class_names) == len(self.palette) == len(self.logits):
+            raise ValueError(
+                f"{len(self.class_names)} names, {len(self.palette)} colours, {len(self.logits)} logits: "
+                "there must be one of each per class"
+            )
+
+    def fractions(self) -> dict[str, float]:
+        """Share of the picture that each class covers, 0..1, for the classes that occur, largest first."""
+        counts = np.bincount(self.labels.ravel(), minlength=len(self.class_names))
+        order = np.argsort(-counts, kind="stable")
+        total = self.labels.size
+        return {self.class_names[index]: float(counts[index] / total) for index in order if counts[index]}
+
+    def confidence(self) -> NDArray[np.float32]:
+        """(H, W) float32: the probability, 0..1, that the network gives to each pixel's label."""
+        scale = self.placement.scale_to(Size(*self.logits.shape[1:]))
+        return full_resolution_confidence(self.logits, self.placement.picture, scale=scale, align=self.align)
+
+    def color(self) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB: every pixel in the colour of its class."""
+        return draw.colorize(self.labels, self.palette)
+
+    def overlay(self, *, opacity: float = 0.5) -> Drawing:
+        """The picture under the colours of its classes.
+
+        Raises:
+            ValueError: the result does not hold the picture.
+        """
+        if self.picture is None:
+            raise ValueError("this result holds no picture to draw on; use color()")
+        return Drawing(draw.overlay(self.picture, self.labels, self.palette, opacity=opacity))
+
+    def to_json(self) -> dict[str, Any]:
+        """What the result says in numbers."""
+        height, width = self.labels.shape
+        return {
+            "height": height,
+            "width": width,
+            "fractions": {name: round(share, 6) for name, share in self.fractions().items()},
+        }
+
+    def save(self, path: str | Path, *, formats: Iterable[Format] = ("overlay",)) -> list[Path]:
+        """Writes the result beside `path`, one file per format.
+
+        Args:
+            path: folder and stem; "out/street" gives "out/street.overlay.jpg" and so on. Folders are made.
+            formats: overlay (JPEG), labels (PNG of class indices with the palette), color (PNG), json.
+
+        Returns:
+            The files written.
+        """
+        stem = Path(path)
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        written = []
+        for form in formats:
+            if form not in FORMATS:
+                raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {form!r}")
+            target = stem.with_name(stem.name + _SUFFIXES[form])
+            self._write(form, target)
+            written.append(target)
+        return written
+
+    def _write(self, form: Format, target: Path) -> None:
+        match form:
+            case "overlay":
+                self.overlay().save(target)
+            case "labels":
+                indexed = self.labels.dtype == np.uint8 and len(self.palette) <= 256
+                imaging.save(self.labels, target, palette=self.palette if indexed else None)
+            case "color":
+                imaging.save(self.color(), target)
+            case "json":
+                with replacing(target) as temporary:
+                    temporary.write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A picture that was drawn: (H, W, 3) uint8 RGB in `array`."""
+
+    array: NDArray[np.uint8]
+
+    def save(self, path: str | Path) -> None:
+        """Writes it in the format of the suffix."""
+        imaging.save(self.array, path)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array(self.array, dtype=dtype, copy=True if copy is None else copy)
+
+
+class Segmentation:
+    """The numpy side of a segmentation model.
+
+    Args:
+        class_names: one per output channel.
+        palette: (classes, 3) uint8 RGB.
+        size: at which size the network works.
+        multiple: sides of the network's input are multiples of this.
+        resize: how pictures are brought to the working size.
+        align: how logits are upsampled.
+        channels: of the picture.
+    """
+
+    def __init__(
+        self,
+        class_names: Sequence[str],
+        palette: NDArray[np.uint8],
+        *,
+        size: SizePolicy,
+        multiple: int = 32,
+        resize: imaging.ResizeKind = "pil_bilinear",
+        align: Align = "bilinear",
+        channels: int = 3,
+    ) -> None:
+        if len(class_names) != len(palette):
+            raise ValueError(f"{len(class_names)} class names for {len(palette)} colours")
+        self.class_names = tuple(class_names)
+        self.palette = palette
+        self.size = size
+        self.multiple = multiple
+        self.resize = resize
+        self.align = align
+        self.channels = channels
+
+    @property
+    def signatures(self) -> Mapping[str, Signature]:
+        """One function: pictures as they are -> logits at an eighth of their size."""
+        picture = TensorSpec("picture", "uint8", ("batch", "height", "width", self.channels))
+        logits = TensorSpec("logits", "float32", ("batch", len(self.class_names), "rows", "columns"))
+        return {"forward": Signature((picture,), (logits,))}
+
+    def preprocess(self, picture: NDArray[np.uint8]) -> tuple[dict[str, NDArray[Any]], Placement]:
+        """(H, W, 3) uint8 RGB -> {"picture": (1, H', W', 3) uint8}, and how the picture lies in it.
+
+        Raises:
+            PictureError: the working size would be too large.
+        """
+        fitted, placement = imaging.fit(picture, self.size, multiple=self.multiple, kind=self.resize)
+        return {"picture": fitted[None]}, placement
+
+    def postprocess(
+        self, raw: Arrays, placement: Placement, picture: NDArray[np.uint8] | None = None
+    ) -> SegmentationResult:
+        """{"logits": (1, classes, h, w)} -> labels at the picture's own size, by the exact label map.
+
+        Raises:
+            ValueError: logits of another shape.
+        """
+        (spec,) = self.signatures["forward"].outputs
+        spec.check(raw[spec.name])
+        (logits,) = raw[spec.name]
+        scale = placement.scale_to(Size(*logits.shape[1:]))
+        labels = full_resolution_labels(logits, placement.picture, scale=scale, align=self.align)
+        return SegmentationResult(labels, self.class_names, self.palette, logits, placement, picture, self.align)
+
+
+def segmentation_task(manifest: Manifest, *, size: str | None = None) -> Segmentation:
+    """The task of a model that describes itself.
+
+    Args:
+        manifest: of the model.
+        size: overrides the manifest's size policy; "published" is the paper's evaluation to the letter:
+            its working size, OpenCV's bicubic resize, logits upsampled bicubically.
+
+    Raises:
+        ValueError: not a size policy.
+    """
+    published = size == "published"
+    policy = SizePolicy.parse(manifest.published_size if published else size or manifest.size)
+    palette = np.array(manifest.palette, np.uint8).reshape(-1, 3)
+    if not len(palette):
+        palette = draw.default_palette(len(manifest.class_names))
+    return Segmentation(
+        manifest.class_names,
+        palette,
+        size=policy,
+        multiple=manifest.multiple,
+        resize="cv2_cubic" if published else manifest.resize,
+        align="bicubic" if published else "bilinear",
+        channels=len(manifest.mean),
+    )

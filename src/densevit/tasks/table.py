@@ -1,0 +1,26 @@
+"""Which task a manifest names."""
+
+from __future__ import annotations
+
+from densevit.manifest import Manifest, ManifestError
+from densevit.tasks.segmentation import Segmentation, segmentation_task
+
+
+def task_for(manifest: Manifest, *, size: str | None = None) -> Segmentation:
+    """The task of a model that describes itself.
+
+    Args:
+        manifest: of the model.
+        size: overrides its size policy.
+
+    Raises:
+        ManifestError: a task that this version does not know.
+        ValueError: not a size policy.
+    """
+    match manifest.task:
+        case "segmentation":
+            return segmentation_task(manifest, size=size)
+        case _:
+            raise ManifestError(
+                f"{manifest.name}: task {manifest.task!r} is not known to this version of densevit"
+            )

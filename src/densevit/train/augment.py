@@ -1,0 +1,110 @@
+"""Joint random crop, scale, flip and colour of a picture and everything that lies on it.
+
+Every choice comes from the generator that is passed in, drawn on the CPU, so that a resumed training makes
+the same ones on any device.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class View:
+    """A window on a picture: where it lies, how much it is enlarged, whether it is mirrored."""
+
+    top: float  # of the window's upper edge, as a share of the picture's height
+    left: float
+    height: float  # of the window, as a share of the picture's height
+    width: float
+    flip: bool
+
+    def grid(self, size: tuple[int, int], device: torch.device) -> Tensor:
+        """(1, h, w, 2) sampling positions for `torch.nn.functional.grid_sample` (align_corners False)."""
+        rows = (torch.arange(size[0], device=device) + 0.5) / size[0] * self.height + self.top
+        columns = (torch.arange(size[1], device=device) + 0.5) / size[1]
+        if self.flip:
+            columns = 1 - columns
+        columns = columns * self.width + self.left
+        grid = torch.stack(torch.meshgrid(columns * 2 - 1, rows * 2 - 1, indexing="xy"), dim=-1)
+        return grid.unsqueeze(0)
+
+
+def random_view(
+    picture: tuple[int, int],
+    crop: tuple[int, int],
+    *,
+    scale: tuple[float, float],
+    generator: torch.Generator,
+) -> View:
+    """A crop of `crop` pixels out of the picture enlarged by a random factor, log-uniform in `scale`.
+
+    Where the enlarged picture is smaller than the crop, the crop holds all of it and reaches beyond.
+
+    Args:
+        picture: (height, width) of the picture.
+        crop: (height, width) of the crop.
+        scale: smallest and largest enlargement.
+        generator: on the CPU.
+    """
+    draw = torch.rand(4, generator=generator, dtype=torch.float64).tolist()
+    low, high = math.log(scale[0]), math.log(scale[1])
+    factor = math.exp(low + (high - low) * draw[0])
+    height = crop[0] / (picture[0] * factor)
+    width = crop[1] / (picture[1] * factor)
+    return View((1 - height) * draw[1], (1 - width) * draw[2], height, width, draw[3] < 0.5)
+
+
+def sample_picture(picture: Tensor, view: View, size: tuple[int, int]) -> Tensor:
+    """(3, H, W) uint8 -> (3, h, w) float32 in 0..255, bilinear, edges replicated beyond the picture."""
+    grid = view.grid(size, picture.device)
+    return F.grid_sample(picture[None].float(), grid, mode="bilinear", padding_mode="border", align_corners=False)[
+        0
+    ]
+
+
+def sample_maps(maps: Tensor, view: View, size: tuple[int, int]) -> Tensor:
+    """(C, H, W) floating maps -> (C, h, w) float32, bilinear, edges replicated."""
+    grid = view.grid(size, maps.device)
+    return F.grid_sample(maps[None].float(), grid, mode="bilinear", padding_mode="border", align_corners=False)[0]
+
+
+def sample_labels(labels: Tensor, view: View, size: tuple[int, int], *, ignore: int) -> Tensor:
+    """(H, W) uint8 -> (h, w) int64, nearest; `ignore` beyond the picture."""
+    grid = view.grid(size, labels.device)
+    # zeros pad beyond the picture, so what is unknown travels as zero
+    shifted = (labels.long() - ignore)[None, None].float()
+    sampled = F.grid_sample(shifted, grid, mode="nearest", padding_mode="zeros", align_corners=False)
+    return sampled[0, 0].round().long() + ignore
+
+
+def random_colour(picture: Tensor, *, strength: float, generator: torch.Generator) -> Tensor:
+    """Random brightness, contrast, saturation and gamma.
+
+    Args:
+        picture: (3, H, W) float32 in 0..255.
+        strength: largest relative change of each, 0 for none.
+        generator: on the CPU.
+
+    Returns:
+        (3, H, W) float32 in 0..255.
+    """
+    brightness, contrast, saturation, gamma = (
+        1 + strength * (2 * value - 1)
+        for value in torch.rand(4, generator=generator, dtype=torch.float64).tolist()
+    )
+    picture = picture * brightness
+    grey = (picture * _luma(picture)).sum(0, keepdim=True)
+    picture = grey + (picture - grey) * saturation
+    picture = grey.mean() + (picture - grey.mean()) * contrast
+    return 255 * (picture.clamp(0, 255) / 255).pow(gamma)
+
+
+def _luma(picture: Tensor) -> Tensor:
+    """ITU-R BT.601 weights, (3, 1, 1)."""
+    return torch.tensor([0.299, 0.587, 0.114], device=picture.device).view(3, 1, 1)

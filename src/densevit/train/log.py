@@ -1,0 +1,123 @@
+"""What a training tells: a progress bar, a CSV file, TensorBoard where it is installed."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+class Log(Protocol):
+    """Where numbers go."""
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Numbers at the end of a step."""
+        ...
+
+    def close(self) -> None:
+        """Everything is on disk afterwards."""
+        ...
+
+
+class CsvLog:
+    """Rows of (step, name, value), appended; what a resumed run repeats is cut away first.
+
+    Args:
+        path: the file.
+        start: rows of later steps than this are dropped, they will be written again.
+    """
+
+    def __init__(self, path: Path, *, start: int) -> None:
+        kept = _rows_until(path, start)
+        self._file = path.open("w", newline="")
+        self._writer = csv.writer(self._file)
+        self._writer.writerow(("step", "name", "value"))
+        self._writer.writerows(kept)
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """One row per number."""
+        self._writer.writerows((step, name, f"{value:.6g}") for name, value in values.items())
+        self._file.flush()
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+
+def _rows_until(path: Path, start: int) -> list[list[str]]:
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        rows = list(csv.reader(file))[1:]
+    return [row for row in rows if len(row) == 3 and row[0].isdigit() and int(row[0]) <= start]
+
+
+class TensorBoardLog:
+    """Scalars for TensorBoard; the package comes with the extra `train`."""
+
+    def __init__(self, folder: Path, *, start: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(str(folder), purge_step=start + 1)
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """One scalar per number."""
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Flushes and closes."""
+        self._writer.close()
+
+
+def open_logs(folder: Path, *, start: int) -> list[Log]:
+    """All logs that this machine can write."""
+    logs: list[Log] = [CsvLog(folder / "log.csv", start=start)]
+    try:
+        logs.append(TensorBoardLog(folder / "tensorboard", start=start))
+    except ImportError:
+        print("no TensorBoard log: pip install 'densevit[train]'", file=sys.stderr)
+    return logs
+
+
+class ProgressBar:
+    """Steps done, steps to go, time left, the last numbers; on stderr."""
+
+    def __init__(self, total: int, *, start: int, shown: bool) -> None:
+        self._progress = Progress(
+            TextColumn("train"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("eta"),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+            console=Console(stderr=True),
+            disable=not shown,
+        )
+        self._task = self._progress.add_task("", total=total, completed=start)
+        self._progress.start()
+
+    def advance(self, description: str) -> None:
+        """One step more."""
+        self._progress.update(self._task, advance=1, description=description)
+
+    def say(self, line: str) -> None:
+        """A line above the bar."""
+        self._progress.console.print(line, highlight=False)
+
+    def close(self) -> None:
+        """Leaves the bar as it stands."""
+        self._progress.stop()

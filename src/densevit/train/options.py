@@ -1,0 +1,79 @@
+"""What a user may set for any training, and how text from the command line becomes a value."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+
+@dataclass(frozen=True)
+class Options:
+    """Settings of the loop; a recipe extends them with its own."""
+
+    steps: int = 10_000  # optimiser steps in all
+    batch: int = 8  # samples per step, over all processes
+    learning_rate: float = 3e-3  # peak, after the warm-up
+    weight_decay: float = 0.05  # on convolution and linear weights only
+    warmup_steps: int = 300  # linear, from zero
+    clip_norm: float = 1.0  # largest norm of the whole gradient
+    ema_decay: float = 0.9995  # of the averaged weights, which are the ones validated and kept
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"  # of the forward pass, by autocast
+    device: str = "auto"  # "cpu", "cuda", "mps"; auto takes the accelerator that is there
+    seed: int = 0  # of weights, order and augmentation
+    validate_every: int = 500  # steps between two validations
+    checkpoint_every: int = 250  # steps between two checkpoints
+    threads: int = 0  # CPU threads, 0 for torch's own choice
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "validate_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay must be in [0, 1), got {self.ema_decay}")
+
+
+AnyOptions = TypeVar("AnyOptions", bound=Options)
+
+
+def with_settings(options: AnyOptions, settings: Iterable[str]) -> AnyOptions:
+    """The options with `key=value` texts applied.
+
+    Raises:
+        ValueError: an unknown key, or a value of the wrong type; the message lists what is allowed.
+    """
+    hints = get_type_hints(type(options))
+    changes = {}
+    for setting in settings:
+        key, separator, text = setting.partition("=")
+        key = key.strip().replace("-", "_")
+        if not separator:
+            raise ValueError(f"--set takes key=value, got {setting!r}")
+        if key not in hints:
+            raise ValueError(f"unknown option {key!r}; known: {', '.join(sorted(hints))}")
+        changes[key] = _parse(key, text.strip(), hints[key])
+    return dataclasses.replace(options, **changes)
+
+
+def _parse(key: str, text: str, kind: Any) -> Any:
+    if get_origin(kind) is Literal:
+        if text not in get_args(kind):
+            raise ValueError(f"{key} must be one of {', '.join(map(str, get_args(kind)))}, got {text!r}")
+        return text
+    if get_origin(kind) is tuple:
+        parts = text.split(",")
+        kinds = get_args(kind)
+        if len(parts) != len(kinds):
+            raise ValueError(f"{key} takes {len(kinds)} values with commas between, got {text!r}")
+        return tuple(_parse(key, part.strip(), one) for part, one in zip(parts, kinds, strict=True))
+    if kind is bool:
+        if text.lower() not in ("true", "false"):
+            raise ValueError(f"{key} must be true or false, got {text!r}")
+        return text.lower() == "true"
+    try:
+        return kind(text)
+    except ValueError:
+        raise ValueError(f"{key} must be a {kind.__name__}, got {text!r}") from None

@@ -1,0 +1,184 @@
+"""Training of segmentation: samples in memory, augmented batches, the loss, a teacher's second opinion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from densevit.data.base import SegmentationData
+from densevit.metrics import IGNORE
+from densevit.models.build import DenseModel
+from densevit.models.heads import SegmentationHead
+from densevit.train import losses
+from densevit.train.augment import random_colour, random_view, sample_labels, sample_maps, sample_picture
+
+CACHE_BYTES = 8 * 2**30
+"""A training set up to this size stays in memory, a larger one is read again at every use."""
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How a crop is cut and what it goes through."""
+
+    crop: tuple[int, int]  # (height, width) in pixels of the network's input, multiples of 32
+    scale: tuple[float, float]  # enlargement of the picture, drawn log-uniformly between the two
+    colour: float  # largest relative change of brightness, contrast, saturation and gamma
+    target_stride: int  # labels are sampled once per this many pixels
+
+
+class Samples:
+    """A training set as tensors on the device.
+
+    Args:
+        data: the pictures and labels.
+        device: where batches are made.
+        teacher: (N, H, W, 3) uint8 -> probabilities (N, K, h, w) fp16, asked once per picture; or None.
+    """
+
+    def __init__(
+        self,
+        data: SegmentationData,
+        device: torch.device,
+        *,
+        teacher: Callable[[Tensor], Tensor] | None = None,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> None:
+        self._data = data
+        self._device = device
+        first = data[0]
+        self._fits = (first.picture.nbytes + first.labels.nbytes) * len(data) <= CACHE_BYTES
+        self._cache: dict[int, tuple[Tensor, Tensor]] = {}
+        self.soft: list[Tensor] = []
+        if teacher is not None:
+            for index in range(len(data)):
+                self.soft.append(teacher(self[index][0].permute(1, 2, 0)[None])[0])
+                progress(index + 1, len(data))
+
+    def __len__(self) -> int:
+        """How many samples."""
+        return len(self._data)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        """-> (3, H, W) uint8 picture, (H, W) uint8 labels."""
+        if index in self._cache:
+            return self._cache[index]
+        sample = self._data[index]
+        picture = torch.from_numpy(np.array(sample.picture.transpose(2, 0, 1))).to(self._device)
+        pair = picture, torch.from_numpy(np.array(sample.labels)).to(self._device)
+        if self._fits:
+            self._cache[index] = pair
+        return pair
+
+    def class_counts(self, classes: int) -> Tensor:
+        """(classes,) int64: labelled pixels of each class."""
+        counts = torch.zeros(classes, dtype=torch.int64)
+        for index in range(len(self)):
+            labels = self[index][1]
+            counts += torch.bincount(labels[labels != IGNORE].long(), minlength=classes).cpu()
+        return counts
+
+    def batch(
+        self, indices: Sequence[int], generator: torch.Generator, augmentation: Augmentation
+    ) -> dict[str, Tensor]:
+        """Random views of some samples.
+
+        Returns:
+            "picture" (B, 3, h, w) float32 in 0..255; "labels" (B, h / s, w / s) int64 for target stride s;
+            with a teacher also "soft" (B, K, h / 8, w / 8) float32 probabilities.
+        """
+        crop, stride = augmentation.crop, augmentation.target_stride
+        pictures, labels, soft = [], [], []
+        for index in indices:
+            picture, target = self[index]
+            size = (picture.shape[1], picture.shape[2])
+            view = random_view(size, crop, scale=augmentation.scale, generator=generator)
+            cut = sample_picture(picture, view, crop)
+            pictures.append(random_colour(cut, strength=augmentation.colour, generator=generator))
+            target_size = (crop[0] // stride, crop[1] // stride)
+            labels.append(sample_labels(target, view, target_size, ignore=IGNORE))
+            if self.soft:
+                soft.append(sample_maps(self.soft[index], view, (crop[0] // 8, crop[1] // 8)))
+        batch = {"picture": torch.stack(pictures), "labels": torch.stack(labels)}
+        return batch | {"soft": torch.stack(soft)} if soft else batch
+
+
+class Normalise(nn.Module):
+    """Channels in 0..255 -> zero mean, unit deviation."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", 255 * torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(std).view(1, -1, 1, 1), persistent=False)
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same, float32."""
+        return (picture.float() - self.mean) / self.std
+
+
+class SegmentationTrainee(nn.Module):
+    """The network with what only training needs: normalisation, and a head that answers for the teacher.
+
+    Args:
+        network: the model that is trained.
+        normalise: applied to pictures in 0..255.
+        teacher_classes: channels of the teacher's probabilities, 0 without a teacher.
+    """
+
+    def __init__(self, network: DenseModel, normalise: Normalise, *, teacher_classes: int = 0) -> None:
+        super().__init__()
+        assert isinstance(network.head, SegmentationHead)
+        self.network = network
+        self.normalise = normalise
+        channels = network.head.embedding_channels
+        self.imitation = nn.Conv2d(channels, teacher_classes, 1) if teacher_classes else None
+
+    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor | None]:
+        """(B, 3, H, W) in 0..255 -> logits at stride 8, and the imitation of the teacher's."""
+        head = self.network.head
+        assert isinstance(head, SegmentationHead)
+        embedding = head.embed(self.network.backbone(self.normalise(picture)))
+        imitation = None if self.imitation is None else self.imitation(embedding)
+        return head.classify(embedding), imitation
+
+
+@dataclass(frozen=True)
+class SegmentationLoss:
+    """Cross entropy, soft Dice and the teacher's divergence, weighted.
+
+    Attributes:
+        kind: mean over all pixels, or over the hardest quarter.
+        weight: (C,) class weights or None.
+        dice: weight of the soft Dice term.
+        distillation: weight of the divergence from the teacher.
+    """
+
+    kind: Literal["cross_entropy", "hard_pixels"]
+    weight: Tensor | None
+    dice: float
+    distillation: float
+
+    def __call__(self, model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """-> "loss" and its parts."""
+        logits, imitation = model(batch["picture"].contiguous(memory_format=torch.channels_last))
+        labels = batch["labels"]
+        logits = nn.functional.interpolate(
+            logits.float(), size=labels.shape[-2:], mode="bilinear", align_corners=False
+        )
+        entropy = losses.cross_entropy if self.kind == "cross_entropy" else losses.hard_cross_entropy
+        parts = {"cross_entropy": entropy(logits, labels, weight=self.weight, ignore=IGNORE)}
+        total = parts["cross_entropy"]
+        if self.dice:
+            parts["dice"] = losses.soft_dice(logits, labels, ignore=IGNORE)
+            total = total + self.dice * parts["dice"]
+        if imitation is not None:
+            parts["distillation"] = losses.distillation(imitation, batch["soft"])
+            total = total + self.distillation * parts["distillation"]
+        return {"loss": total, **parts}

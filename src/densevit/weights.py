@@ -1,0 +1,102 @@
+"""Tensors in files: safetensors with a header, written atomically, hashed by content, read without torch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from densevit.files import replacing
+
+ASSETS = Path(__file__).parent / "assets"
+"""Where bundled graphs and weights lie."""
+
+Tensors = Mapping[str, NDArray[np.generic]]
+
+
+class WeightsError(ValueError):
+    """A weights file is missing, damaged or not what was asked for."""
+
+
+def stored_precision(tensors: Tensors) -> dict[str, NDArray[np.generic]]:
+    """The values as they are stored: fp16 for convolution and linear weights, fp32 for 1-D tensors."""
+    stored = {}
+    for name, tensor in tensors.items():
+        if np.issubdtype(tensor.dtype, np.floating):
+            tensor = tensor.astype(np.float16 if tensor.ndim > 1 else np.float32)
+        stored[name] = np.ascontiguousarray(tensor)
+    return stored
+
+
+def hash_tensors(tensors: Tensors) -> str:
+    """SHA-256 over names, types, shapes and values, in order of name: the same for any container."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = np.ascontiguousarray(tensors[name])
+        digest.update(f"{name} {tensor.dtype} {tensor.shape}\n".encode())
+        digest.update(tensor.tobytes())
+    return digest.hexdigest()
+
+
+def write_tensors(path: Path, tensors: Tensors, *, metadata: Mapping[str, str]) -> None:
+    """Writes a safetensors file with the header entries of `metadata`."""
+    with replacing(path) as temporary:
+        save_file(dict(tensors), temporary, metadata=dict(metadata))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, NDArray[np.generic]], dict[str, str]]:
+    """-> tensors and header entries of a safetensors file.
+
+    Raises:
+        WeightsError: no such file, or a damaged one.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such weights file")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"{path}: not a readable safetensors file ({error})") from error
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file's bytes.
+
+    Raises:
+        WeightsError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def is_cached(repository: str, name: str) -> bool:
+    """Whether a file of the Hugging Face hub lies in its cache on this machine."""
+    from huggingface_hub import try_to_load_from_cache
+
+    return isinstance(try_to_load_from_cache(repository, name), str)
+
+
+def fetch(repository: str, name: str) -> Path:
+    """A file of the Hugging Face hub, from its cache or downloaded with a progress bar.
+
+    Raises:
+        WeightsError: it is not in the cache and cannot be downloaded; the message says which file is meant.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    try:
+        return Path(hf_hub_download(repository, name))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError, ValueError) as error:
+        raise WeightsError(
+            f"{name} of huggingface.co/{repository} is not on this machine and cannot be downloaded "
+            f"({type(error).__name__}); fetch the file yourself and pass it as weights ({name})"
+        ) from error

@@ -1,0 +1,67 @@
+"""Puts trained segmentation weights into the package: measures them, then writes weights and graph to assets.
+
+    python tools/bundle.py RUN/best.safetensors --data camvid:data/camvid --size short:720
+
+The mIoU on the val split is measured through OpenVINO in fp32 and bf16; bf16 enters the manifest as verified
+when it loses at most 0.1 points.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from densevit.data.table import open_data
+from densevit.evaluate import evaluate_segmentation
+from densevit.graph import write_graph
+from densevit.manifest import Manifest
+from densevit.models.checkpoints import save_own
+from densevit.models.loading import load_network
+from densevit.predict import load
+from densevit.runtimes.openvino import supports
+from densevit.tasks.table import task_for
+from densevit.weights import ASSETS
+
+MAX_LOSS = 0.1
+
+
+def main(
+    weights: Annotated[Path, typer.Argument(help="Own weights file of a training.")],
+    data: Annotated[str, typer.Option(help="KIND:PATH of the validation data.")],
+    size: Annotated[str, typer.Option(help="Size policy that becomes the default.")],
+    out: Annotated[Path, typer.Option(help="Folder for the two files.")] = ASSETS,
+) -> None:
+    """Measure, then write `NAME.safetensors` and `NAME.onnx`."""
+    network, manifest = load_network(weights, None)
+    manifest = replace(manifest, size=size, verified_precisions=("fp32",))
+    signature = task_for(manifest).signatures["forward"]
+    with tempfile.TemporaryDirectory() as folder:
+        graph = Path(folder) / "graph.onnx"
+        write_graph(network, manifest, signature, graph)
+        manifest = _measured(graph, manifest, data)
+    save_own(network, out / f"{manifest.name}.safetensors", manifest)
+    network, manifest = load_network(out / f"{manifest.name}.safetensors", None)
+    write_graph(network, manifest, signature, out / f"{manifest.name}.onnx")
+
+
+def _measured(graph: Path, manifest: Manifest, data: str) -> Manifest:
+    samples = open_data(data, "val")
+    kind = data.partition(":")[0]
+    scores = {}
+    for precision in ("fp32", "bf16"):
+        if not supports(precision):
+            continue
+        model = load(graph, precision=precision)
+        scores[precision] = evaluate_segmentation(model.task, model.runtime, samples).metrics
+        typer.echo(f"{precision}: mIoU {scores[precision]['miou']:.3f}")
+    verified = [name for name in scores if scores["fp32"]["miou"] - scores[name]["miou"] <= MAX_LOSS]
+    metrics = {f"{kind}/val/{name}": round(scores["fp32"][name], 2) for name in ("miou", "pixel_accuracy")}
+    return replace(manifest, metrics=metrics, verified_precisions=tuple(verified))
+
+
+if __name__ == "__main__":
+    typer.run(main)
