@@ -11,7 +11,10 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from densevit.labels import _axes, _fused, _settle, full_resolution_confidence, full_resolution_labels
+from densevit.labels import full_resolution_confidence, full_resolution_labels
+from densevit.labels.arithmetic import fused
+from densevit.labels.axes import axes
+from densevit.labels.settling import settle
 
 ALIGNS = ("bilinear", "bicubic")
 KINDS = ("random", "near", "tied", "smooth", "constant", "masked")
@@ -219,7 +222,7 @@ def test_most_cells_of_a_smooth_picture_are_settled(align):
     """Otherwise the labels would still be right, but slow."""
     coarse = torch.from_numpy(make("random", 19, 6, 10))[None]
     logits = F.interpolate(coarse, size=(128, 256), mode="bicubic", align_corners=False)[0].numpy()
-    settled = _settle(logits, *_axes(logits, (1024, 2048), None, align), align, np.uint8)[1]
+    settled = settle(logits, *axes(logits, (1024, 2048), None, align), align, np.uint8)[1]
     assert settled.mean() > {"bilinear": 0.8, "bicubic": 0.5}[align]
     check(logits, (1024, 2048), align)
 
@@ -253,7 +256,7 @@ def test_fused_multiply_add_next_to_the_midpoint(sign):
 
 
 def check_fused(factor: float, other: float, addend: float) -> None:
-    result = _fused(*(np.array([value], np.float32) for value in (factor, other, addend)))[0]
+    result = fused(*(np.array([value], np.float32) for value in (factor, other, addend)))[0]
     exact = Fraction(factor) * Fraction(other) + Fraction(addend)
     error = abs(Fraction(float(result)) - exact)
     for direction in (-math.inf, math.inf):

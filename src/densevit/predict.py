@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,10 +58,10 @@ class Model:
     def predict(self, source: Picture, *, max_pixels: int = ...) -> SegmentationResult: ...
 
     @overload
-    def predict(self, source: Sequence[Picture], *, max_pixels: int = ...) -> list[SegmentationResult]: ...
+    def predict(self, source: list[Any], *, max_pixels: int = ...) -> list[SegmentationResult]: ...
 
     def predict(
-        self, source: Picture | Sequence[Picture], *, max_pixels: int = DEFAULT_MAX_PIXELS
+        self, source: Picture | list[Any], *, max_pixels: int = DEFAULT_MAX_PIXELS
     ) -> SegmentationResult | list[SegmentationResult]:
         """The answer for a picture, or for each of a list.
 
@@ -72,7 +72,7 @@ class Model:
         Raises:
             PictureError: a picture cannot be read or used; `stream` goes on with the others.
         """
-        if isinstance(source, (list, tuple)):
+        if isinstance(source, list):
             results = []
             for result in self.stream(source, max_pixels=max_pixels):
                 if isinstance(result, PictureError):

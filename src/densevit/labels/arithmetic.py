@@ -1,0 +1,77 @@
+"""PyTorch's interpolation arithmetic on the CPU, bit for bit.
+
+Source: aten/src/ATen/native/cpu/UpSampleKernel.cpp as compiled for x86-64 with FMA, found by comparing bits with
+version 2.13. Which operations are fused decides the last bit.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from densevit.labels.types import Bools, Floats
+
+
+def torch_multiplies_weights_first(
+    shape: tuple[int, ...], size: tuple[int, int], scale: tuple[float, float] | None
+) -> bool:
+    """Whether PyTorch's bilinear takes the kernel that multiplies row and column weights beforehand."""
+    classes, height, width = shape
+    if scale is not None:  # PyTorch would interpolate all logits, before the crop
+        size = (math.floor(height * (1.0 / scale[0])), math.floor(width * (1.0 / scale[1])))
+    return sum(size) <= 128 or (classes > 3 and height == width == 1)
+
+
+def as_torch(values: Floats, row_weights: Floats, column_weights: Floats, vectorised: Bools | None) -> Floats:
+    """Interpolated (taps, taps, pixels) values, bit for bit.
+
+    ``vectorised`` is None for the usual kernel, rows of taps first and then down. The other one, for small
+    results, handles classes in groups of eight (True) and the remaining ones (False) in different order.
+    """
+    if vectorised is None:
+        return _fused_sum([_fused_sum(line, column_weights) for line in values], row_weights)
+    values = values.reshape(4, -1)
+    weights = (row_weights[:, None] * column_weights).reshape(4, -1)
+    return np.where(vectorised, _fused_sum(values, weights, (2, 3, 1, 0)), _fused_sum(values, weights))
+
+
+def _fused_sum(values: Floats | list[Floats], weights: Floats, order: tuple[int, ...] = (1, 0, 2, 3)) -> Floats:
+    order = order[: len(values)]  # two taps: (1, 0)
+    total: Floats = values[order[0]] * weights[order[0]]
+    for tap in order[1:]:
+        total = fused(values[tap], weights[tap], total)
+    return total
+
+
+def fused(factor: Floats, other: Floats | np.float32, addend: Floats | np.float32) -> Floats:
+    """float32 fused multiply-add, with one rounding.
+
+    The product is exact in float64 and the sum is rounded to odd there, so that the second rounding, to
+    float32, is the only one that counts.
+    """
+    product = factor.astype(np.float64) * other
+    total = product + addend  # float64
+    back = total - product
+    lost = (product - (total - back)) + (addend - back)
+    even = (total.view(np.int64) & 1) == 0
+    towards = np.where(lost > 0, np.inf, -np.inf)
+    odd: NDArray[np.float64] = np.where((lost != 0) & even, np.nextafter(total, towards), total)
+    return odd.astype(np.float32)
+
+
+def linear_weights(fraction: Floats) -> Floats:
+    """Weights of the two taps, (2, pixels), at a distance of `fraction` and 1 - `fraction`."""
+    return np.stack([np.float32(1) - fraction, fraction])
+
+
+def cubic_weights(fraction: Floats) -> Floats:
+    """Weights at the distances 1 + fraction, fraction, 1 - fraction and 2 - fraction, with a = -0.75."""
+    near = np.stack([fraction, np.float32(1) - fraction])
+    far = near + np.float32(1)
+    # 1.25 x^3 - 2.25 x^2 + 1 and -0.75 x^3 + 3.75 x^2 - 6 x + 3; the last operations are not fused.
+    inner = fused(near, np.float32(1.25), np.float32(-2.25)) * near * near + np.float32(1)
+    outer = fused(fused(far, np.float32(-0.75), np.float32(3.75)), far, np.float32(-6))
+    outer = outer * far + np.float32(3)
+    return np.stack([outer[0], inner[0], inner[1], outer[1]])
