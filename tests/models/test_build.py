@@ -161,9 +161,7 @@ def test_wrong_models(options, message):
 
 def test_a_head_needs_its_strides():
     with pytest.raises(ValueError, match=r"stride \[8, 16\]"):
-        SegmentationHead(
-            SEGMENTATION["seg-b0"].head, [Feature(8, 2), Feature(16, 32)], classes=3, norm_eps=1e-5
-        )
+        SegmentationHead(SEGMENTATION["seg-b0"].head, [Feature(8, 2), Feature(16, 32)], classes=3, norm_eps=1e-5)
 
 
 def test_fusion_needs_all_maps():

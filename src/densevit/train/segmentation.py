@@ -8,6 +8,8 @@ from typing import Literal
 
 import numpy as np
 import torch
+from rich.console import Console
+from rich.progress import track
 from torch import Tensor, nn
 
 from densevit.data.base import SegmentationData
@@ -46,7 +48,6 @@ class Samples:
         device: torch.device,
         *,
         teacher: Callable[[Tensor], Tensor] | None = None,
-        progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
         self._data = data
         self._device = device
@@ -55,9 +56,8 @@ class Samples:
         self._cache: dict[int, tuple[Tensor, Tensor]] = {}
         self.soft: list[Tensor] = []
         if teacher is not None:
-            for index in range(len(data)):
+            for index in track(range(len(data)), "teacher", console=Console(stderr=True)):
                 self.soft.append(teacher(self[index][0].permute(1, 2, 0)[None])[0])
-                progress(index + 1, len(data))
 
     def __len__(self) -> int:
         """How many samples."""
