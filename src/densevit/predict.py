@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from densevit import cache, imaging, weights
 from densevit.imaging import DEFAULT_MAX_PIXELS, Picture, PictureError, Placement
 from densevit.manifest import CONVERTER, Manifest
-from densevit.runtimes.base import Precision, Runtime, RuntimeUnavailableError
+from densevit.runtimes.base import Precision, Runtime, RuntimeFailedError, RuntimeUnavailableError
 from densevit.tasks.segmentation import Segmentation, SegmentationResult
 from densevit.tasks.table import task_for
 from densevit.zoo import Entry, find
@@ -79,7 +79,7 @@ class Model:
                     raise result
                 results.append(result)
             return results
-        return self._infer(*self._prepare(source, max_pixels))
+        return self._infer(self._prepare(source, max_pixels))
 
     def stream(
         self, sources: Iterable[Picture], *, max_pixels: int = DEFAULT_MAX_PIXELS, ahead: int = 3
@@ -104,7 +104,7 @@ class Model:
                     if not waiting:
                         return
                     try:
-                        yield self._infer(*waiting.popleft().result())
+                        yield self._infer(waiting.popleft().result())
                     except PictureError as error:
                         yield error
             finally:
@@ -117,29 +117,36 @@ class Model:
         Raises:
             PictureError: as `predict`.
         """
-        _, tensors, _ = self._prepare(source, max_pixels)
+        tensors = self._prepare(source, max_pixels).tensors
         logits: NDArray[np.float32] = self.runtime.run("forward", tensors)["logits"][0]
         return logits
 
     def _prepare(self, source: Any, max_pixels: int) -> _Prepared:
         picture = imaging.read(source, max_pixels=max_pixels)
+        name = str(source) if isinstance(source, (str, Path)) else type(source).__name__
         try:
-            return (picture, *self.task.preprocess(picture))
+            return _Prepared(name, picture, *self.task.preprocess(picture))
         except PictureError as error:
-            raise PictureError(f"{_name(source)}: {error}") from error
+            raise PictureError(f"{name}: {error}") from error
 
-    def _infer(
-        self, picture: NDArray[np.uint8], tensors: dict[str, NDArray[Any]], placement: Placement
-    ) -> SegmentationResult:
-        return self.task.postprocess(self.runtime.run("forward", tensors), placement, picture)
+    def _infer(self, prepared: _Prepared) -> SegmentationResult:
+        try:
+            raw = self.runtime.run("forward", prepared.tensors)
+            return self.task.postprocess(raw, prepared.placement, prepared.picture)
+        except (RuntimeFailedError, MemoryError) as error:
+            raise PictureError(f"{prepared.name}: {error}; try a smaller size") from error
 
 
-_Prepared = tuple[NDArray[np.uint8], dict[str, NDArray[Any]], Placement]
+class _Prepared(NamedTuple):
+    """A picture on its way to the network."""
+
+    name: str
+    picture: NDArray[np.uint8]
+    tensors: dict[str, NDArray[Any]]
+    placement: Placement
+
+
 _END = object()
-
-
-def _name(source: Any) -> str:
-    return str(source) if isinstance(source, (str, Path)) else type(source).__name__
 
 
 def load(

@@ -85,7 +85,7 @@ class Invented:
     def _make(self, key: str, shape: tuple[int, ...]) -> Tensor:
         if key.endswith("num_batches_tracked"):
             return torch.tensor(7.0)
-        if key.endswith("running_var") or key.endswith("norm.weight"):
+        if key.endswith(("running_var", "norm.weight")):
             return 0.5 + torch.rand(shape, generator=self.generator, dtype=torch.float64)
         noise = torch.randn(shape, generator=self.generator, dtype=torch.float64)
         if len(shape) == 1:

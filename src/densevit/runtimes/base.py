@@ -15,6 +15,10 @@ class RuntimeUnavailableError(ValueError):
     """A runtime, device or precision is not to be had here; the message says what to install or choose."""
 
 
+class RuntimeFailedError(RuntimeError):
+    """A runtime gave up on an input it should have taken, most often for want of memory."""
+
+
 class Runtime(Protocol):
     """Runs the functions of one model."""
 
@@ -34,5 +38,6 @@ class Runtime(Protocol):
 
         Raises:
             ValueError: no such function, or inputs that do not fit.
+            RuntimeFailedError: the runtime gave up, most often for want of memory.
         """
         ...

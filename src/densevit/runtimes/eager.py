@@ -12,7 +12,7 @@ from torch import nn
 
 from densevit.manifest import Manifest
 from densevit.models.deploy import PictureInput, fold_norms
-from densevit.runtimes.base import Precision, RuntimeUnavailableError
+from densevit.runtimes.base import Precision, RuntimeFailedError, RuntimeUnavailableError
 
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -70,6 +70,9 @@ class EagerRuntime:
             raise ValueError(f"input 'picture' is missing, got {sorted(tensors)}")
         picture = torch.from_numpy(np.require(tensors["picture"], requirements=["C", "W"])).to(self._place)
         half = self.precision != "fp32"
-        with torch.inference_mode(), torch.autocast(self._place.type, _TYPES[self.precision], enabled=half):
-            logits = self._module(picture)
-        return {"logits": logits.float().cpu().numpy()}
+        try:
+            with torch.inference_mode(), torch.autocast(self._place.type, _TYPES[self.precision], enabled=half):
+                return {"logits": self._module(picture).float().cpu().numpy()}
+        except RuntimeError as error:
+            reason = str(error).partition("\n")[0]
+            raise RuntimeFailedError(f"PyTorch failed on {tuple(picture.shape)} ({reason})") from error

@@ -13,7 +13,7 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from densevit.manifest import METADATA_KEY, Manifest, ManifestError
-from densevit.runtimes.base import PRECISIONS, Precision, RuntimeUnavailableError
+from densevit.runtimes.base import PRECISIONS, Precision, RuntimeFailedError, RuntimeUnavailableError
 
 MAX_GRAPH_BYTES = 4 * 2**30
 STATIC_SHAPES = 4
@@ -85,10 +85,13 @@ class OpenVINORuntime:
         array = np.ascontiguousarray(tensors[source.any_name])
         if not source.partial_shape.compatible(ov.PartialShape(list(array.shape))):
             raise ValueError(f"{source.any_name} must fit {source.partial_shape}, got {array.shape}")
-        with self._lock:
-            request = self._request(array.shape)
-            outputs = request.infer({source.any_name: ov.Tensor(array, shared_memory=True)})
-            return {port.any_name: np.array(value) for port, value in outputs.items()}
+        try:
+            with self._lock:
+                request = self._request(array.shape)
+                outputs = request.infer({source.any_name: ov.Tensor(array, shared_memory=True)})
+                return {port.any_name: np.array(value) for port, value in outputs.items()}
+        except RuntimeError as error:
+            raise RuntimeFailedError(f"OpenVINO failed on {array.shape} ({_reason(error)})") from error
 
     def _request(self, shape: tuple[int, ...]) -> ov.InferRequest:
         if shape in self._static:
@@ -124,8 +127,12 @@ def _read(core: ov.Core, path: Path) -> ov.Model:
     try:
         return core.read_model(path)
     except RuntimeError as error:
-        reason = next((line for line in reversed(str(error).splitlines()) if line.strip()), "unreadable")
-        raise GraphFileError(f"{path}: not a readable graph file ({reason.strip()})") from error
+        raise GraphFileError(f"{path}: not a readable graph file ({_reason(error)})") from error
+
+
+def _reason(error: RuntimeError) -> str:
+    """OpenVINO's messages begin with places in its sources and end with what happened."""
+    return next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), "no reason given")
 
 
 def _manifest(model: ov.Model, path: Path) -> Manifest:

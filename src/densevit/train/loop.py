@@ -125,9 +125,7 @@ class _Loop:
         self.optimizer = build_optimizer(self.model, self.options)
         self.dtype = _autocast_type(self.options, place.device)
         self.scaler = torch.amp.GradScaler(place.device.type, enabled=self.dtype == torch.float16)
-        self.parallel: nn.Module = self.model
-        if place.size > 1:
-            self.parallel = DistributedDataParallel(self.model, find_unused_parameters=False)
+        self.parallel = _parallel(self.model, place)
         self.step = 0
         self.best = float("-inf")
         self.scores: dict[str, float] = {}
@@ -236,6 +234,15 @@ class _Loop:
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
         self.step, self.best, self.scores = state["step"], state["best"], state["scores"]
+
+
+def _parallel(model: nn.Module, place: World) -> nn.Module:
+    """The model as its processes share it; on GPUs its norms see the batches of all of them."""
+    if place.size == 1:
+        return model
+    if place.device.type == "cuda":
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+    return DistributedDataParallel(model)
 
 
 def _plain(value: object) -> object:

@@ -1,0 +1,136 @@
+"""The header of weights and graphs: everything comes back, and what is not right is refused."""
+
+import dataclasses
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from densevit.manifest import FORMAT, Manifest, ManifestError
+
+FULL = Manifest(
+    name="seg-b0-camvid",
+    task="segmentation",
+    architecture="seg-b0",
+    class_names=("sky", "Straße"),
+    palette=((0, 1, 2), (253, 254, 255)),
+    mean=(0.5, 0.25, 0.125),
+    std=(1.0, 2.0, 4.0),
+    size="short:360",
+    published_size="exact:1024x2048",
+    resize="cv2_cubic",
+    multiple=64,
+    weights_precision="fp16",
+    verified_precisions=("fp32", "bf16"),
+    weights_sha256="0" * 64,
+    converter="1",
+    licence="Apache-2.0",
+    metrics={"camvid/val/miou": 70.25},
+)
+
+
+def changed(**values) -> str:
+    return json.dumps({**json.loads(FULL.to_json()), **values})
+
+
+def refused(text: str) -> str:
+    with pytest.raises(ManifestError) as error:
+        Manifest.from_json(text, source="folder/x.onnx")
+    assert "folder/x.onnx" in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("manifest", [FULL, Manifest("n", "classification", "a")])
+def test_round_trip(manifest):
+    text = manifest.to_json()
+    assert "\n" not in text
+    assert json.loads(text)["format"] == FORMAT
+    assert Manifest.from_json(text, source="x") == manifest
+
+
+def test_every_entry_is_tried_above():
+    plain = Manifest("n", "classification", "a")
+    for entry in dataclasses.fields(Manifest):
+        assert getattr(FULL, entry.name) != getattr(plain, entry.name), entry.name
+
+
+@given(st.text(), st.lists(st.text(), max_size=3), st.floats(allow_nan=False))
+def test_any_text(name, class_names, score):
+    manifest = Manifest(name, "segmentation", "a", tuple(class_names), metrics={name: score})
+    assert Manifest.from_json(manifest.to_json(), source="x") == manifest
+
+
+@pytest.mark.parametrize("name", ["name", "task", "architecture"])
+def test_what_must_be_there(name):
+    values = json.loads(FULL.to_json())
+    del values[name]
+    assert name in refused(json.dumps(values))
+
+
+def test_what_need_not_be_there():
+    text = json.dumps({"format": FORMAT, "name": "n", "task": "classification", "architecture": "a"})
+    assert Manifest.from_json(text, source="x") == Manifest("n", "classification", "a")
+
+
+@pytest.mark.parametrize("text", ["", "{", "nonsense", "{'format': 1}", FULL.to_json()[:-1]])
+def test_no_json(text):
+    assert "JSON" in refused(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "null", "1", '"format"', "{}", changed(format=FORMAT + 1), changed(format="1")]
+)
+def test_another_format(text):
+    assert f"format {FORMAT}" in refused(text)
+
+
+def test_unknown_entries():
+    message = refused(changed(colour="red", shape=3))
+    assert "colour" in message
+    assert "shape" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("name", 3),
+        ("name", None),
+        ("task", ["segmentation"]),
+        ("architecture", {}),
+        ("class_names", "sky"),
+        ("class_names", None),
+        ("palette", "red"),
+        ("mean", 0.5),
+        ("std", None),
+        ("size", 360),
+        ("published_size", 1),
+        ("resize", 1),
+        ("multiple", "32"),
+        ("multiple", 32.0),
+        ("multiple", None),
+        ("weights_precision", 16),
+        ("verified_precisions", "fp32"),
+        ("weights_sha256", 0),
+        ("converter", 1),
+        ("licence", None),
+        ("metrics", [1]),
+        ("metrics", None),
+    ],
+)
+def test_wrong_types(name, value):
+    assert f" {name} " in refused(changed(**{name: value}))
+
+
+@pytest.mark.parametrize("palette", [[[0, 0, 0]], [[0, 0, 0]] * 3])
+def test_a_colour_for_every_class(palette):
+    assert f"{len(palette)} colours for 2 classes" in refused(changed(palette=palette))
+
+
+def test_no_palette_at_all():
+    assert Manifest.from_json(changed(palette=[]), source="x").palette == ()
+
+
+@pytest.mark.parametrize("multiple", [0, -32, 1025, 10**12])
+def test_multiples(multiple):
+    assert str(multiple) in refused(changed(multiple=multiple))
