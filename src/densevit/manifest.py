@@ -77,6 +77,8 @@ def _checked(values: dict[str, Any], source: str) -> Manifest:
             raise ManifestError(f"{source}: {name} in its densevit header must be a {kind.__name__}")
     if manifest.palette and len(manifest.palette) != len(manifest.class_names):
         raise ManifestError(f"{source}: {len(manifest.palette)} colours for {len(manifest.class_names)} classes")
+    if unprintable := [name for name in manifest.class_names if not str(name).isprintable()]:
+        raise ManifestError(f"{source}: class name {unprintable[0]!r} in its densevit header is not printable")
     if not 1 <= manifest.multiple <= 1024:
         raise ManifestError(f"{source}: multiple must be in 1..1024, got {manifest.multiple}")
     return manifest

@@ -10,6 +10,7 @@ import typer
 
 from densevit import __version__
 from densevit.cli import evaluating, listing, segmenting, training
+from densevit.runtimes.base import RuntimeFailedError
 
 app = typer.Typer(
     name="densevit",
@@ -52,7 +53,7 @@ def main() -> None:
         # the reader of our output went away, which is its right
         sys.stderr.close()
         sys.exit(1)
-    except (ValueError, OSError, ArithmeticError, MemoryError) as error:
+    except (ValueError, OSError, ArithmeticError, MemoryError, RuntimeFailedError) as error:
         # refusals for users are ValueErrors; the system's are OSErrors; both name their file
         typer.echo(f"error: {_one_line(error)}", err=True)
         sys.exit(2 if isinstance(error, ValueError) else 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -107,6 +108,18 @@ def save_own(model: nn.Module, path: Path, manifest: Manifest) -> None:
     write_tensors(path, tensors, metadata={METADATA_KEY: manifest.to_json()})
 
 
+def _refuse_bomb(path: Path) -> None:
+    """PyTorch stores tensors as they are, so an archive that grows when read was not written by it."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked > 2 * path.stat().st_size + 2**20:
+        raise WeightsError(
+            f"{path}: refused, it would unpack to {unpacked:,} bytes; ask its author for safetensors"
+        )
+
+
 def read_pickled(path: Path) -> dict[str, Tensor]:
     """The tensors of a `.pt` / `.pth` / `.bin` file, read without running code from it.
 
@@ -118,7 +131,10 @@ def read_pickled(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise WeightsError(f"{path}: no such weights file")
     try:
+        _refuse_bomb(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
+    except WeightsError:
+        raise
     except pickle.UnpicklingError as error:
         raise WeightsError(
             f"{path}: refused, it holds more than tensors and could run code; ask its author for safetensors"

@@ -252,6 +252,8 @@ def _plain(value: object) -> object:
 
 def _autocast_type(options: Options, device: torch.device) -> torch.dtype:
     if options.precision == "auto":
-        fast = device.type == "cuda" or (device.type == "cpu" and torch.cpu._is_avx512_bf16_supported())
+        # private, and not on every platform; without it fp32 is the answer that is never wrong
+        native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+        fast = device.type == "cuda" or (device.type == "cpu" and native())
         return torch.bfloat16 if fast else torch.float32
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[options.precision]
