@@ -30,11 +30,22 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'densevit' has no attribute {name!r}")
     from importlib import import_module
-    from importlib.util import find_spec
 
-    if name == "create_model" and find_spec("torch") is None:
-        raise ImportError("densevit.create_model needs PyTorch: pip install 'densevit[torch]'")
-    return getattr(import_module(_HOMES[name]), name)
+    try:
+        return getattr(import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        return _needs_torch(name)
+
+
+def _needs_torch(name: str) -> Any:
+    def refuse(*_: object, **__: object) -> None:
+        from densevit.predict import TorchNeededError
+
+        raise TorchNeededError(f"densevit.{name} needs PyTorch: pip install 'densevit[torch]'")
+
+    return refuse
 
 
 def __dir__() -> list[str]:

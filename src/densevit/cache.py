@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 MAX_BYTES = 4 * 2**30
@@ -14,11 +15,21 @@ _ABANDONED_S = 3600
 
 
 def folder() -> Path:
-    """`$DENSEVIT_CACHE`, or `densevit` in the user's cache folder."""
+    """`$DENSEVIT_CACHE`, `$XDG_CACHE_HOME/densevit` or `~/.cache/densevit`, the first that is set.
+
+    Raises:
+        ValueError: none is, because the user has no home.
+    """
     if chosen := os.environ.get("DENSEVIT_CACHE"):
         return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "densevit"
+    if base := os.environ.get("XDG_CACHE_HOME"):
+        return Path(base) / "densevit"
+    try:
+        return Path.home() / ".cache" / "densevit"
+    except RuntimeError as error:
+        raise ValueError(
+            "this user has no home folder to keep graphs in; set DENSEVIT_CACHE to a folder"
+        ) from error
 
 
 def graph_path(*identity: str) -> Path:
@@ -53,5 +64,7 @@ def trim(keep: Path, *, max_bytes: int = MAX_BYTES) -> None:
         if total <= max_bytes:
             return
         if path != keep:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                # where another process uses it and the system minds (Windows), it stays for the next time
+                path.unlink()
             total -= size

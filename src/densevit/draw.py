@@ -50,8 +50,8 @@ def overlay(
         raise ValueError(f"opacity: got {opacity}; allowed: 0 to 1")
     # 16-bit fixed point, twice as fast as float32: the weights sum to 256, and 255 * 256 + 128 fits.
     colour_weight = round(opacity * 256)
-    blend = picture * np.uint16(256 - colour_weight)
-    blend += colorize(labels, palette) * np.uint16(colour_weight)
+    blend = picture.astype(np.uint16) * np.uint16(256 - colour_weight)
+    blend += colorize(labels, palette).astype(np.uint16) * np.uint16(colour_weight)
     blend += np.uint16(128)
     blend >>= np.uint16(8)
     return blend.astype(np.uint8)

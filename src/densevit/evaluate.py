@@ -38,11 +38,12 @@ def evaluate_segmentation(
         task: of the model.
         runtime: of the model.
         data: pictures with labels.
-        class_map: the data set's class of each of the model's classes, where they differ.
+        class_map: the data set's class of each of the model's classes, where they differ; -1 for none, which
+            counts as wrong wherever the truth is known.
         progress: called with (pictures done, pictures in all).
 
     Raises:
-        ValueError: the classes of model and data differ and no class map bridges them.
+        ValueError: the classes of model and data differ and no class map bridges them, or no pixel is labelled.
     """
     mapping = _class_map(task, data, class_map)
     score = SegmentationScore(data.class_names)
@@ -53,6 +54,8 @@ def evaluate_segmentation(
         result = task.postprocess(runtime.run("forward", tensors), placement)
         score.update(mapping[result.labels], sample.labels)
         progress(index + 1, len(data))
+    if not score.confusion.any():
+        raise ValueError("no pixel of this data has a known label; is it the right data and split?")
     return Evaluation(score.compute(), len(data), time.perf_counter() - start)
 
 
@@ -66,6 +69,6 @@ def _class_map(task: Segmentation, data: SegmentationData, given: Sequence[int] 
         given = range(len(task.class_names))
     if len(given) != len(task.class_names):
         raise ValueError(f"the class map has {len(given)} entries, the model {len(task.class_names)} classes")
-    if any(not isinstance(entry, int) or not 0 <= entry < len(data.class_names) for entry in given):
-        raise ValueError(f"the class map's entries must be integers in 0..{len(data.class_names) - 1}")
+    if any(not isinstance(entry, int) or not -1 <= entry < len(data.class_names) for entry in given):
+        raise ValueError(f"the class map's entries must be integers in -1..{len(data.class_names) - 1}")
     return np.array(given)

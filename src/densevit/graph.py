@@ -16,12 +16,15 @@ from torch import nn
 
 from densevit.files import replacing
 from densevit.manifest import CONVERTER, METADATA_KEY, Manifest
+from densevit.messages import first_line
 from densevit.models.deploy import PictureInput, for_export
 from densevit.runtimes.openvino import OpenVINORuntime
 from densevit.tasks.base import Signature
 
 TOLERANCE = 5e-4
-"""Largest difference between graph and model, relative to the largest output where that is above one."""
+"""Largest difference between graph and model."""
+
+_USUAL_LOGIT = 25.0  # float32 rounding grows with the values; those of trained networks stay below this
 
 
 class GraphError(ValueError):
@@ -38,9 +41,9 @@ def write_graph(network: nn.Module, manifest: Manifest, signature: Signature, pa
         path: the `.onnx` file; written atomically.
 
     Raises:
-        GraphError: the exporter failed, or the two differ by more than `TOLERANCE`.
+        GraphError: the exporter failed, or the two differ by more than `TOLERANCE` (more for huge logits).
     """
-    module = PictureInput(for_export(network.cpu().float()), manifest.mean, manifest.std).eval()
+    module = PictureInput(for_export(network).float(), manifest.mean, manifest.std).eval()
     manifest = replace(manifest, converter=CONVERTER)
     with replacing(path) as temporary:
         _export(module, manifest, signature, temporary)
@@ -66,7 +69,7 @@ def _export(module: nn.Module, manifest: Manifest, signature: Signature, path: P
                 dynamic_shapes=({0: batch, 1: sides[0], 2: sides[1]},),
             )
         except Exception as error:
-            raise GraphError(f"{manifest.name}: the exporter failed ({str(error).splitlines()[0]})") from error
+            raise GraphError(f"{manifest.name}: the exporter failed ({first_line(error)})") from error
     assert program is not None
     program.model.metadata_props[METADATA_KEY] = manifest.to_json()
     program.save(str(path), external_data=False)
@@ -96,7 +99,7 @@ def _compare(module: nn.Module, manifest: Manifest, signature: Signature, path: 
         got = runtime.run("forward", {source.name: picture})[target.name]
         difference = float(np.abs(got - expected).max()) if got.shape == expected.shape else float("inf")
         # written so that a NaN fails too
-        if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
+        if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max()) / _USUAL_LOGIT):
             raise GraphError(f"{manifest.name}: graph and model differ by {difference:.2g} at {picture.shape}")
 
 

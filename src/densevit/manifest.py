@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 FORMAT = 1
 CONVERTER = "1"
@@ -34,7 +36,7 @@ class Manifest:
     size: str = "native"  # the size policy
     published_size: str = "native"  # what "--size published" means
     resize: Literal["cv2_cubic", "pil_bilinear", "pil_bicubic"] = "pil_bilinear"  # to the working size
-    multiple: int = 32  # sides of the network's input are multiples of this
+    multiple: int = 32  # sides of the network's input are multiples of this, itself one of 16
     weights_precision: Literal["fp32", "fp16"] = "fp32"  # the precision of the stored weights
     verified_precisions: tuple[str, ...] = ("fp32",)  # that lose at most 0.1 points on the validation set
     weights_sha256: str = ""  # of the tensors, see weights.hash_tensors
@@ -55,32 +57,70 @@ class Manifest:
         """
         try:
             values = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ManifestError(f"{source}: its densevit header is not JSON ({error})") from error
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise ManifestError(f"{source}: its densevit header is not JSON ({type(error).__name__})") from error
         if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
             raise ManifestError(f"{source}: its densevit header is not of format {FORMAT}; update densevit")
         return _checked(values, source)
 
 
+_TASKS = get_args(get_type_hints(Manifest)["task"])
+_RESIZES = get_args(get_type_hints(Manifest)["resize"])
+_WEIGHTS_PRECISIONS = get_args(get_type_hints(Manifest)["weights_precision"])
+_MAX_CLASSES = 65_536
+
+# What each entry of a header must be: the header comes from a file, and the file from anywhere.
+_CHECKS: dict[str, Callable[[Any], bool]] = {
+    "name": lambda value: _is_text(value),
+    "task": lambda value: value in _TASKS,
+    "architecture": lambda value: _is_text(value),
+    "class_names": lambda value: _is_list(value, _is_text) and len(value) <= _MAX_CLASSES,
+    "palette": lambda value: _is_list(value, _is_colour),
+    "mean": lambda value: _is_list(value, _is_number) and 1 <= len(value) <= 1024,
+    "std": lambda value: _is_list(value, _is_number) and all(entry > 0 for entry in value),
+    "size": lambda value: _is_text(value),
+    "published_size": lambda value: _is_text(value),
+    "resize": lambda value: value in _RESIZES,
+    "multiple": lambda value: type(value) is int and 16 <= value <= 1024 and value % 16 == 0,
+    "weights_precision": lambda value: value in _WEIGHTS_PRECISIONS,
+    "verified_precisions": lambda value: _is_list(value, _is_text),
+    "weights_sha256": lambda value: (isinstance(value, str) and value.isalnum()) or value == "",
+    "converter": lambda value: value == "" or _is_text(value),
+    "licence": lambda value: _is_text(value),
+    "metrics": lambda value: isinstance(value, dict) and all(map(_is_number, value.values())),
+}
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= 1000 and value.isprintable()
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_list(value: Any, check: Callable[[Any], bool]) -> bool:
+    return isinstance(value, list) and all(map(check, value))
+
+
+def _is_colour(value: Any) -> bool:
+    return _is_list(value, lambda level: type(level) is int and 0 <= level <= 255) and len(value) == 3
+
+
 def _checked(values: dict[str, Any], source: str) -> Manifest:
-    known = {entry.name: entry for entry in dataclasses.fields(Manifest)}
-    if unknown := values.keys() - known.keys():
-        raise ManifestError(f"{source}: its densevit header has unknown entries {sorted(unknown)}")
+    if unknown := sorted(values.keys() - _CHECKS.keys()):
+        raise ManifestError(f"{source}: its densevit header has an unknown entry {unknown[0]!r}; update densevit")
+    for name, value in values.items():
+        if not _CHECKS[name](value):
+            raise ManifestError(f"{source}: {name} in its densevit header is not allowed: {repr(value)[:60]}")
     try:
         manifest = Manifest(**{name: _tuples(value) for name, value in values.items()})
     except TypeError as error:
         raise ManifestError(f"{source}: its densevit header is incomplete ({error})") from error
-    for name, entry in known.items():
-        default = entry.default if entry.default is not dataclasses.MISSING else ""
-        kind = dict if name == "metrics" else type(default)
-        if not isinstance(getattr(manifest, name), kind):
-            raise ManifestError(f"{source}: {name} in its densevit header must be a {kind.__name__}")
     if manifest.palette and len(manifest.palette) != len(manifest.class_names):
         raise ManifestError(f"{source}: {len(manifest.palette)} colours for {len(manifest.class_names)} classes")
-    if unprintable := [name for name in manifest.class_names if not str(name).isprintable()]:
-        raise ManifestError(f"{source}: class name {unprintable[0]!r} in its densevit header is not printable")
-    if not 1 <= manifest.multiple <= 1024:
-        raise ManifestError(f"{source}: multiple must be in 1..1024, got {manifest.multiple}")
+    if len(manifest.mean) != len(manifest.std):
+        raise ManifestError(f"{source}: {len(manifest.mean)} means for {len(manifest.std)} deviations")
     return manifest
 
 

@@ -7,17 +7,19 @@ import logging
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from densevit import cache, imaging, weights
 from densevit.imaging import DEFAULT_MAX_PIXELS, Picture, PictureError, Placement
-from densevit.manifest import CONVERTER, Manifest
-from densevit.runtimes.base import Precision, Runtime, RuntimeFailedError, RuntimeUnavailableError
+from densevit.manifest import CONVERTER, Manifest, ManifestError
+from densevit.messages import one_line
+from densevit.runtimes.base import PRECISIONS, Precision, Runtime, RuntimeFailedError, RuntimeUnavailableError
 from densevit.tasks.segmentation import Segmentation, SegmentationResult
 from densevit.tasks.table import task_for
 from densevit.zoo import Entry, find
@@ -99,8 +101,10 @@ class Model:
         with ThreadPoolExecutor(1, thread_name_prefix="densevit-read") as reader:
             try:
                 while True:
-                    while len(waiting) <= ahead and (source := next(remaining, _END)) is not _END:
-                        waiting.append(reader.submit(self._prepare, source, max_pixels))
+                    while len(waiting) <= max(0, ahead) and (source := next(remaining, _END)) is not _END:
+                        # whoever fills one array again and again means what it held when it was handed over
+                        held = source.copy() if isinstance(source, np.ndarray) else source
+                        waiting.append(reader.submit(self._prepare, held, max_pixels))
                     if not waiting:
                         return
                     try:
@@ -108,8 +112,9 @@ class Model:
                     except PictureError as error:
                         yield error
             finally:
-                # whoever stops listening does not wait for pictures that nobody wants
-                reader.shutdown(wait=False, cancel_futures=True)
+                # whoever stops listening waits for the picture being read, and for no other
+                for future in waiting:
+                    future.cancel()
 
     def logits(self, source: Picture, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[np.float32]:
         """(classes, h, w) float32 as the network gives them for the padded working picture.
@@ -117,24 +122,32 @@ class Model:
         Raises:
             PictureError: as `predict`.
         """
-        tensors = self._prepare(source, max_pixels).tensors
-        logits: NDArray[np.float32] = self.runtime.run("forward", tensors)["logits"][0]
+        prepared = self._prepare(source, max_pixels)
+        with _about(prepared.name):
+            logits: NDArray[np.float32] = self.runtime.run("forward", prepared.tensors)["logits"][0]
         return logits
 
     def _prepare(self, source: Any, max_pixels: int) -> _Prepared:
-        picture = imaging.read(source, max_pixels=max_pixels)
         name = str(source) if isinstance(source, (str, Path)) else type(source).__name__
-        try:
+        picture = imaging.read(source, max_pixels=max_pixels)
+        with _about(name):
             return _Prepared(name, picture, *self.task.preprocess(picture))
-        except PictureError as error:
-            raise PictureError(f"{name}: {error}") from error
 
     def _infer(self, prepared: _Prepared) -> SegmentationResult:
-        try:
+        with _about(prepared.name):
             raw = self.runtime.run("forward", prepared.tensors)
             return self.task.postprocess(raw, prepared.placement, prepared.picture)
-        except (RuntimeFailedError, MemoryError) as error:
-            raise PictureError(f"{prepared.name}: {error}; try a smaller size") from error
+
+
+@contextmanager
+def _about(name: str) -> Iterator[None]:
+    """What goes wrong with a picture is said of that picture, so that the others go on."""
+    try:
+        yield
+    except (RuntimeFailedError, MemoryError) as error:
+        raise PictureError(f"{name}: {one_line(error)}; try a smaller size") from error
+    except ValueError as error:
+        raise PictureError(f"{name}: {one_line(error)}") from error
 
 
 class _Prepared(NamedTuple):
@@ -174,14 +187,16 @@ def load(
         ValueError: unknown model or option, missing or wrong weights, or what needs PyTorch without it;
             the message says what to do.
     """
-    if runtime not in ("auto", "openvino", "eager"):
-        raise ValueError(f"runtime must be auto, openvino or eager, got {runtime!r}")
+    if runtime not in get_args(RuntimeName):
+        raise ValueError(f"runtime must be one of {', '.join(get_args(RuntimeName))}, got {runtime!r}")
+    if precision not in ("auto", *PRECISIONS):
+        raise ValueError(f"precision must be auto or one of {', '.join(PRECISIONS)}, got {precision!r}")
     origin = _origin(model, weights)
     if runtime == "auto":
         runtime = "openvino" if device in ("auto", "cpu") else "eager"
     if runtime == "openvino":
         return _load_openvino(origin, precision, device, size, threads)
-    return _load_eager(origin, precision, device, size)
+    return _load_eager(origin, precision, device, size, threads)
 
 
 @dataclass(frozen=True)
@@ -222,7 +237,7 @@ def _origin(model: str | Path, given: str | Path | None) -> _Origin:
 
 def _given_weights(entry: Entry, path: Path) -> _Origin:
     if path.suffix == GRAPH_SUFFIX:
-        return _Origin(entry.name, graph=path)
+        return _Origin(entry.name, graph=path, manifest=entry.manifest())
     if path.suffix not in WEIGHTS_SUFFIXES:
         allowed = ", ".join((*WEIGHTS_SUFFIXES, GRAPH_SUFFIX))
         raise weights.WeightsError(f"{path}: not a weights file; its suffix must be one of {allowed}")
@@ -232,32 +247,44 @@ def _given_weights(entry: Entry, path: Path) -> _Origin:
 def _load_openvino(
     origin: _Origin, precision: Precision | Literal["auto"], device: str, size: str | None, threads: int
 ) -> Model:
-    from densevit.runtimes.openvino import OpenVINORuntime
+    from densevit.runtimes.openvino import GraphFileError, OpenVINORuntime
 
     if device not in ("auto", "cpu"):
         raise RuntimeUnavailableError(
             f"the OpenVINO runtime works on the cpu, got device {device!r}; use runtime eager"
         )
     graph = origin.graph or _converted(origin)
-    runtime = OpenVINORuntime(graph, precision=precision, threads=threads)
-    return Model(task_for(runtime.manifest, size=size), runtime, runtime.manifest)
-
-
-def _load_eager(origin: _Origin, precision: Precision | Literal["auto"], device: str, size: str | None) -> Model:
-    network, manifest = _network(origin, f"runtime eager for {origin.name}")
-    from densevit.runtimes.eager import EagerRuntime
-
-    runtime = EagerRuntime(
-        network, manifest, device=device, precision="fp32" if precision == "auto" else precision
-    )
+    try:
+        runtime = OpenVINORuntime(graph, precision=precision, threads=threads)
+    except (GraphFileError, ManifestError):
+        if origin.graph is not None:
+            raise
+        # a damaged file in the cache is ours to make again
+        graph.unlink(missing_ok=True)
+        runtime = OpenVINORuntime(_converted(origin), precision=precision, threads=threads)
+    manifest = runtime.manifest
+    if origin.manifest is not None and manifest.architecture != origin.manifest.architecture:
+        raise weights.WeightsError(
+            f"{graph}: holds {manifest.architecture}, {origin.manifest.architecture} was asked for"
+        )
     return Model(task_for(manifest, size=size), runtime, manifest)
 
 
-def _network(origin: _Origin, purpose: str) -> tuple[DenseModel, Manifest]:
+def _load_eager(
+    origin: _Origin, precision: Precision | Literal["auto"], device: str, size: str | None, threads: int
+) -> Model:
+    network, manifest = _network(origin, f"runtime eager for {origin.name}", ("torch",))
+    from densevit.runtimes.eager import EagerRuntime
+
+    runtime = EagerRuntime(network, manifest, device=device, precision=precision, threads=threads)
+    return Model(task_for(manifest, size=size), runtime, manifest)
+
+
+def _network(origin: _Origin, purpose: str, packages: tuple[str, ...]) -> tuple[DenseModel, Manifest]:
     if origin.tensors is None:
         raise weights.WeightsError(f"{origin.name}: {purpose} needs a weights file, a graph file does not do")
-    if importlib.util.find_spec("torch") is None:
-        raise TorchNeededError(f"{purpose} needs PyTorch: pip install 'densevit[torch]'")
+    if missing := [package for package in packages if importlib.util.find_spec(package) is None]:
+        raise TorchNeededError(f"{purpose} needs {', '.join(missing)}: pip install 'densevit[torch]'")
     from densevit.models.loading import load_network
 
     return load_network(origin.tensors, origin.manifest)
@@ -266,11 +293,13 @@ def _network(origin: _Origin, purpose: str) -> tuple[DenseModel, Manifest]:
 def _converted(origin: _Origin) -> Path:
     """The graph of a weights file: from the cache, or made through PyTorch and put there."""
     assert origin.tensors is not None
-    path = cache.graph_path(weights.hash_file(origin.tensors), origin.name, CONVERTER)
+    foreign = "" if origin.manifest is None else origin.manifest.to_json()
+    path = cache.graph_path(weights.hash_file(origin.tensors), foreign, CONVERTER)
     if path.is_file():
         cache.touch(path)
         return path
-    network, manifest = _network(origin, f"turning the weights of {origin.name} into a graph")
+    purpose = f"turning the weights of {origin.name} into a graph"
+    network, manifest = _network(origin, purpose, ("torch", "onnx", "onnxscript"))
     _log.info("%s: making a graph of the weights, once; this takes some seconds", origin.name)
     from densevit.graph import write_graph
 

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from densevit.files import replacing
+from densevit.messages import first_line
 
 ASSETS = Path(__file__).parent / "assets"
 """Where bundled graphs and weights lie."""
@@ -60,8 +61,13 @@ def read_tensors(path: Path) -> tuple[dict[str, NDArray[np.generic]], dict[str, 
     try:
         with safe_open(path, framework="numpy") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except TypeError as error:
+        # numpy has no bfloat16
+        raise WeightsError(
+            f"{path}: holds tensors that numpy cannot ({error}); save them as fp16 or fp32"
+        ) from error
     except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsError(f"{path}: not a readable safetensors file ({error})") from error
+        raise WeightsError(f"{path}: not a readable safetensors file ({first_line(error)})") from error
 
 
 def hash_file(path: Path) -> str:
@@ -91,11 +97,10 @@ def fetch(repository: str, name: str) -> Path:
         WeightsError: it is not in the cache and cannot be downloaded; the message says which file is meant.
     """
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     try:
         return Path(hf_hub_download(repository, name))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError, ValueError) as error:
+    except Exception as error:  # the hub's, the HTTP client's and the system's, which change with their versions
         raise WeightsError(
             f"{name} of huggingface.co/{repository} is not on this machine and cannot be downloaded "
             f"({type(error).__name__}); fetch the file yourself and pass it as weights ({name})"

@@ -10,6 +10,7 @@ import typer
 
 from densevit import __version__
 from densevit.cli import evaluating, listing, segmenting, training
+from densevit.messages import one_line
 from densevit.runtimes.base import RuntimeFailedError
 
 app = typer.Typer(
@@ -18,6 +19,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: rich costs a noticeable part of the start
 )
 app.command("segment")(segmenting.segment)
 app.command("models")(listing.models)
@@ -55,9 +57,5 @@ def main() -> None:
         sys.exit(1)
     except (ValueError, OSError, ArithmeticError, MemoryError, RuntimeFailedError) as error:
         # refusals for users are ValueErrors; the system's are OSErrors; both name their file
-        typer.echo(f"error: {_one_line(error)}", err=True)
+        typer.echo(f"error: {one_line(error)}", err=True)
         sys.exit(2 if isinstance(error, ValueError) else 1)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -13,6 +13,7 @@ from densevit import imaging
 from densevit.cli.options import Device, Json, Precision, Runtime, Weights, WorkingSize, load_model
 from densevit.cli.progress import progress_bar
 from densevit.imaging import PictureError, Source
+from densevit.messages import one_line
 from densevit.tasks.segmentation import FORMATS, Format, SegmentationResult
 
 
@@ -37,7 +38,7 @@ def segment(
 ) -> None:
     """A class for every pixel of every picture."""
     wanted = _formats(formats)
-    found, errors = imaging.find(sources)
+    found, errors = imaging.find(sources, exclude=out)
     for error in errors:
         _complain(error)
     if not found:
@@ -89,8 +90,8 @@ def _finish(
         return row | {"error": str(result)}
     try:
         written = result.save(out / source.stem, formats=formats)
-    except OSError as error:
-        return row | {"error": f"{source.path}: its result cannot be written ({error})"}
+    except (OSError, ValueError, MemoryError) as error:
+        return row | {"error": f"{source.path}: its result cannot be written ({one_line(error)})"}
     return row | {"written": [str(path) for path in written], **result.to_json()}
 
 

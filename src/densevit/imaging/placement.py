@@ -64,18 +64,19 @@ class SizePolicy:
             working = Size(*self.sides_px)
         else:
             named = min(picture) if self.kind == "short" else max(picture)
-            scale = self.sides_px[0] / named
-            sides = (self.sides_px[0] if side == named else self._other(side, scale) for side in picture)
+            sides = (self.sides_px[0] if side == named else self._other(side, named) for side in picture)
             working = Size(*sides)
         if working.area > max(max_pixels, picture.area):
             problem = f"{self} would make it {working}, more than {max_pixels:,} pixels"
             raise PictureError(f"picture of {picture}: {problem}; crop it or set another size")
         return working
 
-    def _other(self, side: int, scale: float) -> int:
+    def _other(self, side: int, named: int) -> int:
+        (wanted,) = self.sides_px
         if self.multiple == 1:
-            return max(1, int(side * scale + 0.5))
-        return math.ceil(side * scale / self.multiple) * self.multiple
+            return max(1, int(side * (wanted / named) + 0.5))
+        # the published evaluation's order of operations, which decides the ceiling in rare cases
+        return math.ceil(side / named * wanted / self.multiple) * self.multiple
 
 
 def _policy_refusal(text: str) -> str:

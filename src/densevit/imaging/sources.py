@@ -23,12 +23,17 @@ class Source:
     stem: Path
 
 
-def find(texts: Iterable[str]) -> tuple[list[Source], list[PictureError]]:
+def find(texts: Iterable[str], *, exclude: Path | None = None) -> tuple[list[Source], list[PictureError]]:
     """The pictures that the texts mean.
 
     A folder stands for all pictures below it, a text with `*`, `?` or `[` for the files that match (`**`
     crosses folders), anything else for a file. Results keep the sub-folders below what all sources share;
-    two pictures that differ in suffix only keep it in their stem.
+    pictures that differ in suffix only keep it in their stem.
+
+    Args:
+        texts: what the user gave.
+        exclude: the output folder; results of an earlier run are no pictures to work on when they lie in it
+            and the folder or pattern given is a wider one.
 
     Returns:
         The pictures, each once, and an error for each text that means none. A file that does not exist is
@@ -40,6 +45,9 @@ def find(texts: Iterable[str]) -> tuple[list[Source], list[PictureError]]:
     texts = list(texts)
     for text in texts:
         found, base, error = _expand(text, alone=len(texts) == 1)
+        if exclude is not None and found != [_absolute(text)]:
+            found = [path for path in found if not _is_result(path, base, _absolute(exclude))]
+            error = error or ("" if found else f"{text}: nothing but results of an earlier run in it")
         bases.append(base)
         paths.update(dict.fromkeys(found))
         if error:
@@ -47,26 +55,42 @@ def find(texts: Iterable[str]) -> tuple[list[Source], list[PictureError]]:
     if not paths:
         return [], errors
     common = Path(os.path.commonpath(bases))
-    stems = Counter(path.with_suffix("") for path in paths)
-    sources = []
-    for path in paths:
-        stem = path.with_suffix("") if stems[path.with_suffix("")] == 1 else path
-        sources.append(Source(path, stem.relative_to(common)))
-    return sources, errors
+    return _with_stems([path.relative_to(common) for path in paths], common), errors
+
+
+def _with_stems(paths: list[Path], common: Path) -> list[Source]:
+    """Stems without suffix where that is unambiguous, compared as on a file system that ignores case."""
+    short = Counter(str(path.with_suffix("")).lower() for path in paths)
+    stems = [path.with_suffix("") if short[str(path.with_suffix("")).lower()] == 1 else path for path in paths]
+    if len({str(stem).lower() for stem in stems}) < len(stems):
+        # a.jpg beside a.png and a.jpg.png: then all keep their suffix
+        stems = paths
+    return [Source(common / path, stem) for path, stem in zip(paths, stems, strict=True)]
+
+
+def _absolute(text: str | Path) -> Path:
+    return Path(os.path.abspath(text))  # noqa: PTH100 - resolve() would follow links out of the folder
+
+
+def _is_result(path: Path, base: Path, out: Path) -> bool:
+    return path.is_relative_to(out) and not base.is_relative_to(out)
 
 
 def _expand(text: str, *, alone: bool) -> tuple[list[Path], Path, str]:
     """-> absolute paths, the folder that their results are relative to, what is wrong."""
-    path = Path(os.path.abspath(text))  # noqa: PTH100 - resolve() would follow links out of the folder
-    if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-        missing = f"{text}: no picture in this folder (looked for {', '.join(SUFFIXES)})"
-        return found, path if alone else path.parent, "" if found else missing
-    if not path.exists() and glob.has_magic(text):
-        matches = sorted(Path(os.path.abspath(match)) for match in glob.glob(text, recursive=True))  # noqa: PTH100, PTH207
-        found = [match for match in matches if match.is_file() and match.suffix.lower() in SUFFIXES]
-        fixed = Path(os.path.abspath(text[: _first_magic(text)] + "_")).parent  # noqa: PTH100
-        return found, fixed, "" if found else f"{text}: no picture matches this pattern"
+    path = _absolute(text)
+    try:
+        if path.is_dir():
+            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+            missing = f"{text}: no picture in this folder (looked for {', '.join(SUFFIXES)})"
+            return found, path if alone else path.parent, "" if found else missing
+        if not path.exists() and glob.has_magic(text):
+            matches = sorted(_absolute(match) for match in glob.glob(text, recursive=True))  # noqa: PTH207
+            found = [match for match in matches if match.is_file() and match.suffix.lower() in SUFFIXES]
+            fixed = _absolute(text[: _first_magic(text)] + "_").parent
+            return found, fixed, "" if found else f"{text}: no picture matches this pattern"
+    except OSError as error:
+        return [], path.parent, f"{text}: cannot be looked into ({error.strerror})"
     return [path], path.parent, ""
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from densevit.manifest import METADATA_KEY, Manifest
+from densevit.messages import first_line
 from densevit.variants import SegmentationTable
 from densevit.weights import WeightsError, hash_tensors, stored_precision, write_tensors
 
@@ -140,10 +141,11 @@ def read_pickled(path: Path) -> dict[str, Tensor]:
             f"{path}: refused, it holds more than tensors and could run code; ask its author for safetensors"
         ) from error
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(f"{path}: not a readable checkpoint ({reason})") from error
+        raise WeightsError(f"{path}: not a readable checkpoint ({first_line(error)})") from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict) or not state or not all(isinstance(v, Tensor) for v in state.values()):
         raise WeightsError(f"{path}: holds no table of tensors")
+    if odd := [name for name, tensor in state.items() if tensor.layout != torch.strided or tensor.is_meta]:
+        raise WeightsError(f"{path}: {odd[0]} is no plain tensor; save plain ones")
     return {str(name): tensor for name, tensor in state.items()}

@@ -12,11 +12,11 @@ from densevit.models.layers import ConvNorm
 
 
 def fold_norms(model: nn.Module) -> nn.Module:
-    """A copy in inference mode whose BatchNorms have become part of the convolutions before them.
+    """A copy on the CPU, in inference mode, whose BatchNorms have become part of the convolutions before them.
 
-    The factors are computed in float64 and rounded once.
+    The factors are computed in float64, which not every accelerator has, and rounded once.
     """
-    folded = copy.deepcopy(model).eval()
+    folded = copy.deepcopy(model).cpu().eval()
     for layer in folded.modules():
         if isinstance(layer, ConvNorm) and isinstance(layer.norm, nn.BatchNorm2d):
             layer.conv = _folded(layer.conv, layer.norm)

@@ -11,7 +11,7 @@ from torch import Tensor
 from densevit.manifest import METADATA_KEY, Manifest
 from densevit.models.build import DenseModel, build_segmentation, segmentation_table
 from densevit.models.checkpoints import from_official, is_official, load_state, read_pickled
-from densevit.weights import WeightsError, read_tensors
+from densevit.weights import WeightsError, hash_tensors, read_tensors
 
 
 def load_network(path: Path, manifest: Manifest | None) -> tuple[DenseModel, Manifest]:
@@ -29,9 +29,8 @@ def load_network(path: Path, manifest: Manifest | None) -> tuple[DenseModel, Man
         WeightsError: missing, damaged, unsafe, or foreign without a manifest.
         WeightsMismatchError: not the tensors of this model.
     """
-    state, header = _read(path)
-    if header is not None:
-        own = Manifest.from_json(header, source=str(path))
+    state, own = _read(path)
+    if own is not None:
         if manifest is not None and own.architecture != manifest.architecture:
             raise WeightsError(f"{path}: holds {own.architecture} weights, {manifest.architecture} was asked for")
         manifest = own
@@ -44,12 +43,19 @@ def load_network(path: Path, manifest: Manifest | None) -> tuple[DenseModel, Man
     if is_official(state):
         state = from_official(state, network, table)
     load_state(network, state, source=str(path))
-    return network.eval(), replace(manifest, weights_precision="fp32" if header is None else "fp16")
+    return network.eval(), replace(manifest, weights_precision="fp32" if own is None else "fp16")
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], str | None]:
+def _read(path: Path) -> tuple[dict[str, Tensor], Manifest | None]:
+    """Tensors, and the manifest of an own file; an own file's tensors are those that its manifest names."""
     if path.suffix != ".safetensors":
         return read_pickled(path), None
     arrays, metadata = read_tensors(path)
-    tensors = {name: torch.from_numpy(array).float() for name, array in arrays.items()}
-    return tensors, metadata.get(METADATA_KEY)
+    own = None
+    if METADATA_KEY in metadata:
+        own = Manifest.from_json(metadata[METADATA_KEY], source=str(path))
+        if own.weights_sha256 != hash_tensors(arrays):
+            raise WeightsError(
+                f"{path}: its tensors are not those of its header (SHA-256 differs); fetch it again"
+            )
+    return {name: torch.from_numpy(array).float() for name, array in arrays.items()}, own

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol
 
 from numpy.typing import NDArray
+
+from densevit.manifest import Manifest
 
 Precision = Literal["fp32", "bf16", "fp16"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "fp16")
@@ -17,6 +19,29 @@ class RuntimeUnavailableError(ValueError):
 
 class RuntimeFailedError(RuntimeError):
     """A runtime gave up on an input it should have taken, most often for want of memory."""
+
+
+def choose_precision(asked: str, manifest: Manifest, supports: Callable[[Precision], bool]) -> Precision:
+    """The precision to compute in.
+
+    Args:
+        asked: "auto" or a precision; "auto" is bf16 where it is native and the manifest lists it as verified,
+            fp32 otherwise.
+        manifest: of the model.
+        supports: whether the device computes natively in a precision.
+
+    Raises:
+        ValueError: not a precision.
+        RuntimeUnavailableError: the device does not compute in it.
+    """
+    if asked == "auto":
+        return "bf16" if "bf16" in manifest.verified_precisions and supports("bf16") else "fp32"
+    for precision in PRECISIONS:
+        if asked == precision:
+            if precision != "fp32" and not supports(precision):
+                raise RuntimeUnavailableError(f"this device does not compute in {precision}; use precision fp32")
+            return precision
+    raise ValueError(f"precision must be auto or one of {', '.join(PRECISIONS)}, got {asked!r}")
 
 
 class Runtime(Protocol):

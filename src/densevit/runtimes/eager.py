@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from densevit.manifest import Manifest
+from densevit.messages import first_line
 from densevit.models.deploy import PictureInput, fold_norms
-from densevit.runtimes.base import Precision, RuntimeFailedError, RuntimeUnavailableError
+from densevit.runtimes.base import Precision, RuntimeFailedError, RuntimeUnavailableError, choose_precision
 
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -36,6 +37,17 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def supports(device: torch.device, precision: Precision) -> bool:
+    """Whether the device computes in that precision natively; fp16 is left to accelerators."""
+    if precision == "fp32":
+        return True
+    if device.type == "cuda":
+        return precision == "fp16" or torch.cuda.is_bf16_supported(including_emulation=False)
+    # private, and not on every platform; without it fp32 is the answer that is never wrong
+    native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    return precision == "fp16" if device.type == "mps" else precision == "bf16" and bool(native())
+
+
 class EagerRuntime:
     """A model in PyTorch.
 
@@ -43,7 +55,9 @@ class EagerRuntime:
         network: takes normalised (B, C, H, W); is copied.
         manifest: gives the normalisation.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        precision: of the arithmetic, by autocast; the attention's sums and division stay in fp32.
+        precision: of the arithmetic, by autocast; the attention's sums and division stay in fp32. "auto" is
+            bf16 where the device has it and the manifest lists it as verified, fp32 otherwise.
+        threads: CPU threads of the whole process, 0 for PyTorch's own choice.
 
     Raises:
         RuntimeUnavailableError: the device is not there.
@@ -52,11 +66,19 @@ class EagerRuntime:
     name = "eager"
 
     def __init__(
-        self, network: nn.Module, manifest: Manifest, *, device: str = "auto", precision: Precision = "fp32"
+        self,
+        network: nn.Module,
+        manifest: Manifest,
+        *,
+        device: str = "auto",
+        precision: Precision | Literal["auto"] = "fp32",
+        threads: int = 0,
     ) -> None:
         self._place = choose_device(device)
         self.device = str(self._place)
-        self.precision: Precision = precision
+        self.precision = choose_precision(precision, manifest, lambda wanted: supports(self._place, wanted))
+        if threads:
+            torch.set_num_threads(threads)
         self.manifest = manifest
         folded = fold_norms(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         module = PictureInput(folded, manifest.mean, manifest.std)
@@ -74,5 +96,4 @@ class EagerRuntime:
             with torch.inference_mode(), torch.autocast(self._place.type, _TYPES[self.precision], enabled=half):
                 return {"logits": self._module(picture).float().cpu().numpy()}
         except RuntimeError as error:
-            reason = str(error).partition("\n")[0]
-            raise RuntimeFailedError(f"PyTorch failed on {tuple(picture.shape)} ({reason})") from error
+            raise RuntimeFailedError(f"PyTorch failed on {tuple(picture.shape)} ({first_line(error)})") from error

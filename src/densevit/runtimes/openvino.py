@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,11 +13,14 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from densevit.manifest import METADATA_KEY, Manifest, ManifestError
-from densevit.runtimes.base import PRECISIONS, Precision, RuntimeFailedError, RuntimeUnavailableError
+from densevit.messages import last_line
+from densevit.runtimes.base import Precision, RuntimeFailedError, choose_precision
 
 MAX_GRAPH_BYTES = 4 * 2**30
 STATIC_SHAPES = 4
 """How many static shapes a process keeps compiled."""
+
+_REMEMBERED_SHAPES = 4096
 
 _HINTS: dict[str, ov.Type] = {"fp32": ov.Type.f32, "bf16": ov.Type.bf16, "fp16": ov.Type.f16}
 _CAPABILITIES = {"fp32": "FP32", "bf16": "BF16", "fp16": "FP16"}
@@ -27,6 +30,7 @@ class GraphFileError(ValueError):
     """A graph file is missing, damaged, or not one of this project."""
 
 
+@cache
 def supports(precision: Precision) -> bool:
     """Whether this CPU computes in that precision natively."""
     return _CAPABILITIES[precision] in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -36,8 +40,8 @@ class OpenVINORuntime:
     """A graph file on the CPU.
 
     A static shape runs a fifth faster than the dynamic graph and takes a fraction of a second to compile. The
-    first shape is compiled statically at once, a later one when it comes a second time; until then, and for
-    shapes beyond the few that are kept, the dynamic graph serves.
+    first shape is compiled statically at once, a later one when it comes a second time, up to a few; for all
+    others the dynamic graph serves.
 
     Args:
         path: an ONNX file that densevit wrote.
@@ -57,13 +61,7 @@ class OpenVINORuntime:
         self._core = ov.Core()
         self._model = _read(self._core, path)
         self.manifest = _manifest(self._model, path)
-        if precision == "auto":
-            precision = "bf16" if "bf16" in self.manifest.verified_precisions and supports("bf16") else "fp32"
-        elif precision not in PRECISIONS:
-            raise ValueError(f"precision must be auto or one of {', '.join(PRECISIONS)}, got {precision!r}")
-        elif precision != "fp32" and not supports(precision):
-            raise RuntimeUnavailableError(f"this CPU does not compute in {precision}; use precision fp32")
-        self.precision: Precision = precision
+        self.precision = choose_precision(precision, self.manifest, lambda wanted: supports(wanted))
         self._options: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": _HINTS[self.precision],
@@ -71,7 +69,7 @@ class OpenVINORuntime:
         if threads:
             self._options["INFERENCE_NUM_THREADS"] = threads
         self._lock = threading.Lock()
-        self._static: OrderedDict[tuple[int, ...], ov.InferRequest] = OrderedDict()
+        self._static: dict[tuple[int, ...], ov.InferRequest] = {}
         self._dynamic: ov.InferRequest | None = None
         self._seen: set[tuple[int, ...]] = set()
 
@@ -82,7 +80,7 @@ class OpenVINORuntime:
         (source,) = self._model.inputs
         if source.any_name not in tensors:
             raise ValueError(f"input {source.any_name!r} is missing, got {sorted(tensors)}")
-        array = np.ascontiguousarray(tensors[source.any_name])
+        array = np.require(tensors[source.any_name], requirements=["C", "W"])
         if not source.partial_shape.compatible(ov.PartialShape(list(array.shape))):
             raise ValueError(f"{source.any_name} must fit {source.partial_shape}, got {array.shape}")
         try:
@@ -91,29 +89,22 @@ class OpenVINORuntime:
                 outputs = request.infer({source.any_name: ov.Tensor(array, shared_memory=True)})
                 return {port.any_name: np.array(value) for port, value in outputs.items()}
         except RuntimeError as error:
-            raise RuntimeFailedError(f"OpenVINO failed on {array.shape} ({_reason(error)})") from error
+            raise RuntimeFailedError(f"OpenVINO failed on {array.shape} ({last_line(error)})") from error
 
     def _request(self, shape: tuple[int, ...]) -> ov.InferRequest:
         if shape in self._static:
-            self._static.move_to_end(shape)
             return self._static[shape]
-        first = not self._seen
-        if first or shape in self._seen:
+        wanted = not self._seen or shape in self._seen
+        if len(self._seen) < _REMEMBERED_SHAPES:
             self._seen.add(shape)
-            return self._compile_static(shape)
-        if len(self._seen) < 4096:
-            self._seen.add(shape)
+        if wanted and len(self._static) < STATIC_SHAPES:
+            model = self._model.clone()
+            model.reshape(list(shape))
+            self._static[shape] = self._compile(model)
+            return self._static[shape]
         if self._dynamic is None:
             self._dynamic = self._compile(self._model)
         return self._dynamic
-
-    def _compile_static(self, shape: tuple[int, ...]) -> ov.InferRequest:
-        if len(self._static) >= STATIC_SHAPES:
-            self._static.popitem(last=False)
-        model = self._model.clone()
-        model.reshape(list(shape))
-        self._static[shape] = self._compile(model)
-        return self._static[shape]
 
     def _compile(self, model: ov.Model) -> ov.InferRequest:
         return self._core.compile_model(model, "CPU", self._options).create_infer_request()
@@ -127,12 +118,7 @@ def _read(core: ov.Core, path: Path) -> ov.Model:
     try:
         return core.read_model(path)
     except RuntimeError as error:
-        raise GraphFileError(f"{path}: not a readable graph file ({_reason(error)})") from error
-
-
-def _reason(error: RuntimeError) -> str:
-    """OpenVINO's messages begin with places in its sources and end with what happened."""
-    return next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), "no reason given")
+        raise GraphFileError(f"{path}: not a readable graph file ({last_line(error)})") from error
 
 
 def _manifest(model: ov.Model, path: Path) -> Manifest:

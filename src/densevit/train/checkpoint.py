@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from densevit.files import replacing
+from densevit.messages import first_line
 
 FORMAT = "densevit-training-1"
 
@@ -33,7 +34,7 @@ def read_checkpoint(path: Path, *, device: torch.device) -> dict[str, Any]:
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no checkpoint to resume from") from None
     except Exception as error:
-        raise CheckpointError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from error
+        raise CheckpointError(f"{path}: cannot be read ({first_line(error)})") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not a checkpoint of densevit's training")
     return state

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from densevit.runtimes.eager import supports
 from densevit.train.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
 from densevit.train.distributed import World, training_device, world
 from densevit.train.log import Log, ProgressBar, open_logs
@@ -252,8 +253,5 @@ def _plain(value: object) -> object:
 
 def _autocast_type(options: Options, device: torch.device) -> torch.dtype:
     if options.precision == "auto":
-        # private, and not on every platform; without it fp32 is the answer that is never wrong
-        native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-        fast = device.type == "cuda" or (device.type == "cpu" and native())
-        return torch.bfloat16 if fast else torch.float32
+        return torch.bfloat16 if supports(device, "bf16") else torch.float32
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[options.precision]

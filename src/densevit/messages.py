@@ -1,0 +1,20 @@
+"""Errors of others in one line of ours."""
+
+from __future__ import annotations
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text that says something; the error's kind where it says nothing."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return next((line for line in lines if line), type(error).__name__)
+
+
+def last_line(error: BaseException) -> str:
+    """The last such line: some libraries begin with places in their sources and end with what happened."""
+    lines = (line.strip() for line in reversed(str(error).splitlines()))
+    return next((line for line in lines if line), type(error).__name__)
+
+
+def one_line(error: BaseException) -> str:
+    """The whole text with line breaks as spaces."""
+    return " ".join(str(error).split()) or type(error).__name__
