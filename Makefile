@@ -30,9 +30,11 @@ $(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) -e .
 	@touch $@
 
-# torch by its exact version first: an open-ended requirement would fetch gigabytes of CUDA
+# torch by its exact version first: an open-ended requirement would fetch gigabytes of CUDA. Where the package index
+# has CUDA builds only: make test TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) torch==$$(sed -n 's/^torch==//p' constraints.txt)
+	$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==$$(sed -n 's/^torch==//p' constraints.txt)
 	$(PIP) -e '.[test]'
 	@touch $@ $(VENV)/.core
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import os
 import pkgutil
 import sys
 from pathlib import Path
@@ -13,13 +14,16 @@ from typing import Annotated, Any
 
 import typer
 
+from densevit.messages import one_line
 from densevit.predict import TorchNeededError
 
 
 def train(
     name: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's name, such as camvid, or FILE.py.")],
-    data: Annotated[Path, typer.Option("--data", help="Folder of the data set.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for weights, checkpoints and logs.")],
+    data: Annotated[Path | None, typer.Option("--data", help="Folder of the data set.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for weights, checkpoints and logs.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change an option of the recipe.")
@@ -37,7 +41,11 @@ def train(
     if show:
         typer.echo("\n".join(f"{key}={value}" for key, value in vars(options).items()))
         return
+    if data is None or out is None:
+        raise ValueError("a training needs --data and --out")
     scores = fit(module.recipe(data, options), out, resume=resume)
+    if os.environ.get("RANK", "0") != "0":
+        return
     for key, value in scores.items():
         typer.echo(f"{key:>24}  {value:.2f}")
     typer.echo(f"best weights: {out / 'best.safetensors'}")
@@ -66,7 +74,10 @@ def _module_of_file(path: Path) -> ModuleType:
         raise ValueError(f"{path}: no such recipe file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except (SyntaxError, ImportError) as error:
+        raise ValueError(f"{path}: cannot be imported ({one_line(error)})") from error
     return module
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from torch import Tensor, nn
 
@@ -42,36 +43,21 @@ class Backbone(nn.Module):
 
     def _stage(self, channels_in: int, stage: Stage) -> nn.Sequential:
         table = self.table
+        block = partial(
+            residual_block, fewer_norm=stage.fewer_norm, activation=table.activation, norm_eps=table.norm_eps
+        )
         down: nn.Module
         if stage.down == "conv":
             down = ConvNorm(
                 channels_in, stage.width, 3, stride=2, activation=table.activation, norm_eps=table.norm_eps
             )
         else:
-            down = residual_block(
-                stage.down,
-                channels_in,
-                stage.width,
-                expand=stage.down_expand,
-                stride=2,
-                fewer_norm=stage.fewer_norm,
-                activation=table.activation,
-                norm_eps=table.norm_eps,
-            )
-        return nn.Sequential(down, *(self._residual(stage) for _ in range(stage.depth)))
-
-    def _residual(self, stage: Stage) -> nn.Module:
+            down = block(stage.down, channels_in, stage.width, expand=stage.down_expand, stride=2)
         if stage.block == "att":
-            return EfficientViTModule(stage.width, stage, self.table)
-        return residual_block(
-            stage.block,
-            stage.width,
-            stage.width,
-            expand=stage.expand,
-            fewer_norm=stage.fewer_norm,
-            activation=self.table.activation,
-            norm_eps=self.table.norm_eps,
-        )
+            rest: list[nn.Module] = [EfficientViTModule(stage.width, stage, table) for _ in range(stage.depth)]
+        else:
+            rest = [block(stage.block, stage.width, stage.width, expand=stage.expand) for _ in range(stage.depth)]
+        return nn.Sequential(down, *rest)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """(B, C, H, W) normalised picture -> list of (B, C_i, H / stride_i, W / stride_i), finest first.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from torch import Tensor, nn
 
 from densevit.models.attention import MultiScaleAttention
@@ -34,16 +36,11 @@ class DepthwiseSeparable(_Residual):
         self, channels_in: int, channels_out: int, *, stride: int, activation: Activation, norm_eps: float
     ) -> None:
         super().__init__(shortcut=stride == 1 and channels_in == channels_out)
-        self.depth_conv = ConvNorm(
-            channels_in,
-            channels_in,
-            3,
-            stride=stride,
-            groups=channels_in,
-            activation=activation,
-            norm_eps=norm_eps,
+        layer = partial(ConvNorm, norm_eps=norm_eps)
+        self.depth_conv = layer(
+            channels_in, channels_in, 3, stride=stride, groups=channels_in, activation=activation
         )
-        self.point_conv = ConvNorm(channels_in, channels_out, 1, norm_eps=norm_eps)
+        self.point_conv = layer(channels_in, channels_out, 1)
 
 
 class MBConv(_Residual):
@@ -62,31 +59,15 @@ class MBConv(_Residual):
     ) -> None:
         super().__init__(shortcut=stride == 1 and channels_in == channels_out)
         middle = round(channels_in * expand)
-        self.inverted_conv = ConvNorm(
-            channels_in,
-            middle,
-            1,
-            norm=not fewer_norm,
-            bias=fewer_norm,
-            activation=activation,
-            norm_eps=norm_eps,
-        )
-        self.depth_conv = ConvNorm(
-            middle,
-            middle,
-            3,
-            stride=stride,
-            groups=middle,
-            norm=not fewer_norm,
-            bias=fewer_norm,
-            activation=activation,
-            norm_eps=norm_eps,
-        )
-        self.point_conv = ConvNorm(middle, channels_out, 1, norm_eps=norm_eps)
+        layer = partial(ConvNorm, norm_eps=norm_eps)
+        inner = partial(layer, norm=not fewer_norm, bias=fewer_norm, activation=activation)
+        self.inverted_conv = inner(channels_in, middle, 1)
+        self.depth_conv = inner(middle, middle, 3, stride=stride, groups=middle)
+        self.point_conv = layer(middle, channels_out, 1)
 
 
 class FusedMBConv(_Residual):
-    """3x3 expansion, linear 1x1."""
+    """3x3 expansion, linear 1x1. `fewer_norm`: a bias instead of the first norm."""
 
     def __init__(
         self,
@@ -101,37 +82,24 @@ class FusedMBConv(_Residual):
     ) -> None:
         super().__init__(shortcut=stride == 1 and channels_in == channels_out)
         middle = round(channels_in * expand)
-        self.spatial_conv = ConvNorm(
-            channels_in,
-            middle,
-            3,
-            stride=stride,
-            norm=not fewer_norm,
-            bias=fewer_norm,
-            activation=activation,
-            norm_eps=norm_eps,
-        )
-        self.point_conv = ConvNorm(middle, channels_out, 1, norm_eps=norm_eps)
+        layer = partial(ConvNorm, norm_eps=norm_eps)
+        inner = partial(layer, norm=not fewer_norm, bias=fewer_norm, activation=activation)
+        self.spatial_conv = inner(channels_in, middle, 3, stride=stride)
+        self.point_conv = layer(middle, channels_out, 1)
 
 
 class PlainResidual(_Residual):
-    """Two 3x3 convolutions, the second linear."""
+    """Two 3x3 convolutions, the second linear. `fewer_norm`: a bias instead of the first norm."""
 
     def __init__(
         self, channels: int, *, expand: float, fewer_norm: bool, activation: Activation, norm_eps: float
     ) -> None:
         super().__init__(shortcut=True)
         middle = round(channels * expand)
-        self.conv1 = ConvNorm(
-            channels,
-            middle,
-            3,
-            norm=not fewer_norm,
-            bias=fewer_norm,
-            activation=activation,
-            norm_eps=norm_eps,
-        )
-        self.conv2 = ConvNorm(middle, channels, 3, norm_eps=norm_eps)
+        layer = partial(ConvNorm, norm_eps=norm_eps)
+        inner = partial(layer, norm=not fewer_norm, bias=fewer_norm, activation=activation)
+        self.conv1 = inner(channels, middle, 3)
+        self.conv2 = layer(middle, channels, 3)
 
 
 class EfficientViTModule(nn.Module):
@@ -178,14 +146,14 @@ def residual_block(
     Raises:
         ValueError: the kind is not a convolutional block, or "res" is asked to change the shape.
     """
+    same = stride == 1 and channels_in == channels_out
     match kind:
         case "ds":
             return DepthwiseSeparable(
                 channels_in, channels_out, stride=stride, activation=activation, norm_eps=norm_eps
             )
         case "mb" | "fmb":
-            block = MBConv if kind == "mb" else FusedMBConv
-            return block(
+            return (MBConv if kind == "mb" else FusedMBConv)(
                 channels_in,
                 channels_out,
                 expand=expand,
@@ -194,7 +162,7 @@ def residual_block(
                 activation=activation,
                 norm_eps=norm_eps,
             )
-        case "res" if stride == 1 and channels_in == channels_out:
+        case "res" if same:
             return PlainResidual(
                 channels_in, expand=expand, fewer_norm=fewer_norm, activation=activation, norm_eps=norm_eps
             )

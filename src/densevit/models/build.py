@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import Tensor, nn
 
 from densevit.models.backbone import Backbone
@@ -48,8 +50,6 @@ def segmentation_table(name: str, *, multi_scale: bool = True, global_attention:
     Raises:
         ValueError: no such architecture.
     """
-    from dataclasses import replace
-
     if name not in SEGMENTATION:
         raise ValueError(f"unknown architecture {name!r}; known: {', '.join(SEGMENTATION)}")
     table = SEGMENTATION[name]

@@ -56,9 +56,23 @@ class CamVidOptions(Options):
     teacher: str = ""  # official Cityscapes checkpoint, "" for none
     distillation: float = 1.0  # weight of the divergence from the teacher
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0.25 <= self.enlargement <= 8:
+            raise ValueError(f"enlargement must be in [0.25, 8], got {self.enlargement}")
+        if self.dice < 0 or self.distillation < 0:
+            raise ValueError("dice and distillation are weights, they must not be negative")
+
 
 def recipe(data: Path, options: CamVidOptions) -> Training:
     """Builds the training; `data` is CamVid's folder."""
+    low, high = options.scale
+    augmentation = Augmentation(
+        crop=options.crop,
+        scale=(low * options.enlargement, high * options.enlargement),
+        colour=options.colour,
+        target_stride=2,
+    )
     torch.manual_seed(options.seed)
     device = training_device(options.device)
     classes = len(class_table("camvid").names)
@@ -68,13 +82,6 @@ def recipe(data: Path, options: CamVidOptions) -> Training:
     network = build_segmentation(segmentation_table(options.architecture), classes=classes)
     trainee = SegmentationTrainee(network, normalise, teacher_classes=teacher.classes if teacher else 0)
     weight = class_weights(samples.class_counts(classes)).to(device) if options.class_weights else None
-    low, high = options.scale
-    augmentation = Augmentation(
-        crop=options.crop,
-        scale=(low * options.enlargement, high * options.enlargement),
-        colour=options.colour,
-        target_stride=2,
-    )
     return Training(
         model=trainee.to(device).to(memory_format=torch.channels_last),  # type: ignore[call-overload]
         batches=Batches(len(samples), lambda indices, generator: samples.batch(indices, generator, augmentation)),

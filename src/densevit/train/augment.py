@@ -60,16 +60,8 @@ def random_view(
     return View((1 - height) * draw[1], (1 - width) * draw[2], height, width, draw[3] < 0.5)
 
 
-def sample_picture(picture: Tensor, view: View, size: tuple[int, int]) -> Tensor:
-    """(3, H, W) uint8 -> (3, h, w) float32 in 0..255, bilinear, edges replicated beyond the picture."""
-    grid = view.grid(size, picture.device)
-    return F.grid_sample(picture[None].float(), grid, mode="bilinear", padding_mode="border", align_corners=False)[
-        0
-    ]
-
-
 def sample_maps(maps: Tensor, view: View, size: tuple[int, int]) -> Tensor:
-    """(C, H, W) floating maps -> (C, h, w) float32, bilinear, edges replicated."""
+    """(C, H, W) picture or other maps -> (C, h, w) float32, bilinear, edges replicated beyond the picture."""
     grid = view.grid(size, maps.device)
     return F.grid_sample(maps[None].float(), grid, mode="bilinear", padding_mode="border", align_corners=False)[0]
 

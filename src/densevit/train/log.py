@@ -18,6 +18,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from densevit.files import replacing
+
 
 class Log(Protocol):
     """Where numbers go."""
@@ -41,10 +43,10 @@ class CsvLog:
 
     def __init__(self, path: Path, *, start: int) -> None:
         kept = _rows_until(path, start)
-        self._file = path.open("w", newline="")
+        with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([("step", "name", "value"), *kept])
+        self._file = path.open("a", newline="", encoding="utf-8")
         self._writer = csv.writer(self._file)
-        self._writer.writerow(("step", "name", "value"))
-        self._writer.writerows(kept)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """One row per number."""
@@ -59,7 +61,7 @@ class CsvLog:
 def _rows_until(path: Path, start: int) -> list[list[str]]:
     if not path.exists():
         return []
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))[1:]
     return [row for row in rows if len(row) == 3 and row[0].isdigit() and int(row[0]) <= start]
 

@@ -43,6 +43,8 @@ class Batches:
         self.length = length
         self.make = make
 
+        self._order: tuple[int, list[int]] = (-1, [])
+
     def __call__(self, step: int, options: Options, place: World) -> Batch:
         """The batch of one step for one process."""
         if options.batch % place.size:
@@ -56,9 +58,11 @@ class Batches:
     def _sample(self, position: int, seed: int) -> int:
         """Every epoch is a permutation of its own; epochs follow each other without gaps."""
         epoch, place = divmod(position, self.length)
-        order = list(range(self.length))
-        random.Random(_mix(seed, epoch, -1)).shuffle(order)
-        return order[place]
+        if self._order[0] != epoch:
+            order = list(range(self.length))
+            random.Random(_mix(seed, epoch, -1)).shuffle(order)
+            self._order = (epoch, order)
+        return self._order[1][place]
 
 
 def _mix(*numbers: int) -> int:
@@ -104,13 +108,18 @@ def fit(training: Training, out: Path, *, resume: bool = False, stop_after: int 
     Raises:
         CheckpointError: the checkpoint is damaged or was made with other options.
         FileExistsError: `out` holds a training already and `resume` is False.
+        FloatingPointError: loss or gradient became infinite or not a number; nothing of it is kept.
+        MemoryError: the accelerator's memory does not suffice.
     """
     options = training.options
     if options.threads:
         torch.set_num_threads(options.threads)
     with world(training_device(options.device)) as place:
         out.mkdir(parents=True, exist_ok=True)
-        return _Loop(training, out, place).run(resume=resume, stop_after=stop_after)
+        try:
+            return _Loop(training, out, place).run(resume=resume, stop_after=stop_after)
+        except torch.OutOfMemoryError as error:
+            raise MemoryError(f"{place.device} is out of memory; lower the batch or the crop") from error
 
 
 class _Loop:
@@ -174,6 +183,7 @@ class _Loop:
         torch.autograd.backward(self.scaler.scale(losses["loss"]))
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), options.clip_norm)
+        self._refuse_nonsense(losses["loss"], norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.averaged.update(self.model, self.step)
@@ -181,9 +191,16 @@ class _Loop:
         names = list(losses)
         means = place.mean(torch.stack([losses[name].detach().float() for name in names])).tolist()
         values = dict(zip(names, means, strict=True))
-        if not all(value == value for value in values.values()):
-            raise FloatingPointError(f"the loss is not a number at step {self.step}: lower learning_rate")
         return values | {"learning_rate": rate, "gradient_norm": float(norm)}
+
+    def _refuse_nonsense(self, loss: Tensor, norm: Tensor) -> None:
+        """Stops before weights that are no numbers are made and kept; under fp16 the scaler skips such steps."""
+        finite = torch.isfinite(loss.detach()) & (torch.isfinite(norm) | self.scaler.is_enabled())
+        if not bool(finite):
+            raise FloatingPointError(
+                f"loss {float(loss.detach()):.3g} with gradient norm {float(norm):.3g} at step {self.step + 1}: "
+                "lower learning_rate, or resume from the last checkpoint with another precision"
+            )
 
     def _report(self, logs: list[Log], values: dict[str, float], *, every: int) -> None:
         if self.step % every == 0:
@@ -211,6 +228,7 @@ class _Loop:
                     "best": self.best,
                     "scores": self.scores,
                     "options": dataclasses.asdict(self.options),
+                    "processes": self.place.size,
                     "model": self.model.state_dict(),
                     "averaged": self.averaged.model.state_dict(),
                     "optimizer": self.optimizer.state_dict(),
@@ -222,9 +240,11 @@ class _Loop:
     def _restore(self, state: dict[str, Any]) -> None:
         ours = dataclasses.asdict(self.options)
         theirs = state["options"]
-        # these change neither weights nor order
+        # these change neither samples nor steps; another device or thread count sums in another order, no more
         free = {"device", "threads", "validate_every", "checkpoint_every"}
-        changed = [key for key in ours if key not in free and _plain(ours[key]) != _plain(theirs.get(key))]
+        changed = [key for key in ours if key not in free and ours[key] != theirs.get(key)]
+        if state.get("processes", 1) != self.place.size:
+            changed.append(f"{state['processes']} processes, now {self.place.size}")
         if changed:
             raise CheckpointError(
                 f"{self.out / CHECKPOINT_NAME}: made with other options ({', '.join(changed)}); "
@@ -244,11 +264,6 @@ def _parallel(model: nn.Module, place: World) -> nn.Module:
     if place.device.type == "cuda":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
     return DistributedDataParallel(model)
-
-
-def _plain(value: object) -> object:
-    """What a value looks like after a checkpoint, where tuples and lists are told apart no longer."""
-    return list(value) if isinstance(value, tuple) else value
 
 
 def _autocast_type(options: Options, device: torch.device) -> torch.dtype:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -17,7 +18,7 @@ from densevit.metrics import IGNORE
 from densevit.models.build import DenseModel
 from densevit.models.heads import SegmentationHead
 from densevit.train import losses
-from densevit.train.augment import random_colour, random_view, sample_labels, sample_maps, sample_picture
+from densevit.train.augment import random_colour, random_view, sample_labels, sample_maps
 
 CACHE_BYTES = 8 * 2**30
 """A training set up to this size stays in memory, a larger one is read again at every use."""
@@ -32,9 +33,17 @@ class Augmentation:
     colour: float  # largest relative change of brightness, contrast, saturation and gamma
     target_stride: int  # labels are sampled once per this many pixels
 
+    def __post_init__(self) -> None:
+        if min(self.crop) < 32 or any(side % 32 for side in self.crop):
+            raise ValueError(f"crop must be two multiples of 32, got {self.crop}")
+        if not 0 < self.scale[0] <= self.scale[1] < float("inf"):
+            raise ValueError(f"scale must be two positive factors, the smaller one first, got {self.scale}")
+        if not 0 <= self.colour < 1:
+            raise ValueError(f"colour must be in [0, 1), got {self.colour}")
+
 
 class Samples:
-    """A training set as tensors on the device.
+    """A training set as tensors on the device, kept there where its size allows.
 
     Args:
         data: the pictures and labels.
@@ -56,7 +65,8 @@ class Samples:
         self._cache: dict[int, tuple[Tensor, Tensor]] = {}
         self.soft: list[Tensor] = []
         if teacher is not None:
-            for index in track(range(len(data)), "teacher", console=Console(stderr=True)):
+            follower = os.environ.get("RANK", "0") != "0"
+            for index in track(range(len(data)), "teacher", console=Console(stderr=True), disable=follower):
                 self.soft.append(teacher(self[index][0].permute(1, 2, 0)[None])[0])
 
     def __len__(self) -> int:
@@ -97,7 +107,7 @@ class Samples:
             picture, target = self[index]
             size = (picture.shape[1], picture.shape[2])
             view = random_view(size, crop, scale=augmentation.scale, generator=generator)
-            cut = sample_picture(picture, view, crop)
+            cut = sample_maps(picture, view, crop)
             pictures.append(random_colour(cut, strength=augmentation.colour, generator=generator))
             target_size = (crop[0] // stride, crop[1] // stride)
             labels.append(sample_labels(target, view, target_size, ignore=IGNORE))
