@@ -46,7 +46,8 @@ def test_failure_leaves_nothing_behind(tmp_path, error, old):
             temporary.write_bytes(b"half")
             raise error("stop")
 
-    pytest.raises(error, fail)
+    with pytest.raises(error):
+        fail()
     assert names(tmp_path) == (["x.bin"] if old else [])
     assert not old or path.read_bytes() == b"old"
 
@@ -56,7 +57,8 @@ def test_a_writer_that_took_the_file_away(tmp_path):
         with replacing(tmp_path / "x.bin") as temporary:
             temporary.unlink()
 
-    pytest.raises(FileNotFoundError, fail)
+    with pytest.raises(FileNotFoundError):
+        fail()
     assert names(tmp_path) == []
 
 
@@ -74,7 +76,8 @@ def test_a_target_that_cannot_be_replaced(tmp_path):
         with replacing(tmp_path / "x") as temporary:
             temporary.write_bytes(b"new")
 
-    pytest.raises(OSError, fail)
+    with pytest.raises(OSError, match="x"):
+        fail()
     assert names(tmp_path) == ["x"]
 
 
@@ -83,7 +86,8 @@ def test_no_folder(tmp_path):
         with replacing(tmp_path / "none" / "x.bin"):
             pytest.fail("nothing to write to")
 
-    pytest.raises(FileNotFoundError, fail)
+    with pytest.raises(FileNotFoundError):
+        fail()
 
 
 def test_permissions_are_those_of_any_new_file(tmp_path):

@@ -140,6 +140,13 @@ def test_header_lengths_that_lie(tmp_path, length):
     refused(path)
 
 
+def test_types_that_numpy_lacks(tmp_path):
+    text = json.dumps({"x": entry(dtype="BF16", offsets=[0, 4])}).encode()
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(4))
+    assert "fp16 or fp32" in refused(path)
+
+
 def test_a_deeply_nested_header(tmp_path):
     text = b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
     path = tmp_path / "x.safetensors"

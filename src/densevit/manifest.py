@@ -57,7 +57,7 @@ class Manifest:
         """
         try:
             values = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise ManifestError(f"{source}: its densevit header is not JSON ({type(error).__name__})") from error
         if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
             raise ManifestError(f"{source}: its densevit header is not of format {FORMAT}; update densevit")

@@ -6,7 +6,8 @@ from __future__ import annotations
 def first_line(error: BaseException) -> str:
     """The first line of an error's text that says something; the error's kind where it says nothing."""
     lines = (line.strip() for line in str(error).splitlines())
-    return next((line for line in lines if line), type(error).__name__)
+    # a bare number is a key or a code, which says nothing without the kind
+    return next((line for line in lines if any(map(str.isalpha, line))), type(error).__name__)
 
 
 def last_line(error: BaseException) -> str:

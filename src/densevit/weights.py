@@ -61,8 +61,8 @@ def read_tensors(path: Path) -> tuple[dict[str, NDArray[np.generic]], dict[str, 
     try:
         with safe_open(path, framework="numpy") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except TypeError as error:
-        # numpy has no bfloat16
+    except (TypeError, AttributeError) as error:
+        # numpy has neither bfloat16 nor float8
         raise WeightsError(
             f"{path}: holds tensors that numpy cannot ({error}); save them as fp16 or fp32"
         ) from error

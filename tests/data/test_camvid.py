@@ -11,7 +11,7 @@ from densevit.data.camvid import CamVid
 from densevit.data.table import SEGMENTATION_DATA, open_data
 from densevit.imaging import PictureError
 
-NAMES = "sky building pole road pavement tree sign fence car pedestrian bicyclist".split()
+NAMES = ["sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist"]
 
 
 def write(root: Path, split: str, name: str, labels: np.ndarray, *, suffix: str = ".png") -> np.ndarray:
@@ -69,7 +69,6 @@ def test_jpeg_pictures_and_other_files(tmp_path):
 
 def test_labels_with_a_palette_are_indices(tmp_path):
     write(tmp_path, "val", "a", some_labels())
-    picture = Image.fromarray(some_labels()).convert("P")
     picture = Image.frombytes("P", (6, 4), some_labels().tobytes())
     picture.putpalette([255, 0, 0] * 256)
     picture.save(tmp_path / "valannot" / "a.png")

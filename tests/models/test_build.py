@@ -80,8 +80,10 @@ def test_parameters_of_ablations(name, case):
     assert learnable(model) == count(table, (64, 64), **shape).params
 
 
-@pytest.mark.parametrize("name", ["seg-b0", "seg-b1-ade20k", "seg-l1", "seg-l2-ade20k"])
-@pytest.mark.parametrize("size", [(64, 96), (65, 127), (1, 33)])
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("seg-b0", (64, 96)), ("seg-b0", (1, 33)), ("seg-b1-ade20k", (65, 127)), ("seg-l1-ade20k", (65, 96))],
+)
 def test_macs_are_those_of_the_layers_that_run(name, size):
     with FakeTensorMode():
         model = create_model(name)
@@ -116,7 +118,7 @@ def test_any_size_is_rounded_up(size):
     assert logits.isfinite().all()
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", ["b0", "b2", "l0", "l3"])
 def test_features_tell_channels_and_strides(name):
     with FakeTensorMode():
         backbone = Backbone(BACKBONES[name])

@@ -226,6 +226,19 @@ class TestReadPickled:
         path.write_bytes(content)
         self.refused(path)
 
+    def test_an_archive_that_grows(self, tmp_path):
+        path = tmp_path / "x.pt"
+        torch.save({"a": torch.zeros(2_000_000)}, tmp_path / "plain.pt")
+        with zipfile.ZipFile(tmp_path / "plain.pt") as plain, zipfile.ZipFile(path, "w") as packed:
+            for entry in plain.namelist():
+                packed.writestr(entry, plain.read(entry), compress_type=zipfile.ZIP_DEFLATED)
+        assert "unpack" in self.refused(path)
+        assert read_pickled(tmp_path / "plain.pt")["a"].shape == (2_000_000,)
+
+    def test_tensors_that_are_not_plain(self, tmp_path):
+        torch.save({"a": torch.zeros(3, device="meta")}, tmp_path / "x.pt")
+        assert "a is no plain tensor" in self.refused(tmp_path / "x.pt")
+
     def test_another_zip(self, tmp_path):
         path = tmp_path / "x.pt"
         with zipfile.ZipFile(path, "w") as file:
@@ -291,6 +304,15 @@ class TestOwnFiles:
                     parameter.copy_(parameter.half())
             assert torch.equal(loaded(x), model(x))
         assert all(parameter.dtype == torch.float32 for parameter in loaded.parameters())
+
+    def test_tensors_that_are_not_those_of_the_header(self, tmp_path):
+        path = tmp_path / "x.safetensors"
+        save_own(random_model(3), path, MANIFEST)
+        content = bytearray(path.read_bytes())
+        content[-2] ^= 1
+        path.write_bytes(content)
+        with pytest.raises(WeightsError, match=r"x\.safetensors.*SHA-256"):
+            load_network(path, None)
 
     def test_saving_leaves_the_model_alone(self, tmp_path):
         model = random_model(3)

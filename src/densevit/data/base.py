@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from densevit import imaging
+from densevit.messages import first_line
 
 
 class DataError(ValueError):
@@ -48,12 +50,17 @@ def read_label_picture(path: Path) -> NDArray[np.uint8]:
         DataError: not such a picture.
     """
     try:
-        with Image.open(path, formats=("PNG", "TIFF", "BMP", "GIF")) as picture:
-            if picture.mode not in ("L", "P"):
-                raise DataError(f"{path}: label pictures have one 8-bit channel, this one is {picture.mode}")
-            return np.array(picture)
-    except (OSError, SyntaxError) as error:
-        raise DataError(f"{path}: cannot be read as a label picture ({error})") from error
+        with warnings.catch_warnings():
+            # Pillow warns of sizes that could be an attack, and refuses twice that
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=("PNG", "TIFF", "BMP", "GIF")) as picture:
+                if picture.mode not in ("L", "P"):
+                    raise DataError(f"{path}: label pictures have one 8-bit channel, this one is {picture.mode}")
+                return np.array(picture)
+    except DataError:
+        raise
+    except Exception as error:  # a decoder raises some ten kinds on damaged data
+        raise DataError(f"{path}: cannot be read as a label picture ({first_line(error)})") from error
 
 
 def pictures_in(folder: Path) -> list[Path]:

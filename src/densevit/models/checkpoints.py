@@ -121,6 +121,10 @@ def _refuse_bomb(path: Path) -> None:
         )
 
 
+def _is_plain(tensor: Tensor) -> bool:
+    return tensor.layout == torch.strided and not tensor.is_meta and not tensor.is_complex()
+
+
 def read_pickled(path: Path) -> dict[str, Tensor]:
     """The tensors of a `.pt` / `.pth` / `.bin` file, read without running code from it.
 
@@ -146,6 +150,6 @@ def read_pickled(path: Path) -> dict[str, Tensor]:
         state = state["state_dict"]
     if not isinstance(state, dict) or not state or not all(isinstance(v, Tensor) for v in state.values()):
         raise WeightsError(f"{path}: holds no table of tensors")
-    if odd := [name for name, tensor in state.items() if tensor.layout != torch.strided or tensor.is_meta]:
-        raise WeightsError(f"{path}: {odd[0]} is no plain tensor; save plain ones")
+    if odd := [name for name, tensor in state.items() if not _is_plain(tensor)]:
+        raise WeightsError(f"{path}: {odd[0]} is no plain tensor of real numbers; save plain ones")
     return {str(name): tensor for name, tensor in state.items()}

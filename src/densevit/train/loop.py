@@ -43,7 +43,7 @@ class Batches:
         self.length = length
         self.make = make
 
-        self._order: tuple[int, list[int]] = (-1, [])
+        self._permutation: tuple[tuple[int, int], list[int]] = ((-1, -1), [])
 
     def __call__(self, step: int, options: Options, place: World) -> Batch:
         """The batch of one step for one process."""
@@ -58,11 +58,11 @@ class Batches:
     def _sample(self, position: int, seed: int) -> int:
         """Every epoch is a permutation of its own; epochs follow each other without gaps."""
         epoch, place = divmod(position, self.length)
-        if self._order[0] != epoch:
+        if self._permutation[0] != (seed, epoch):
             order = list(range(self.length))
             random.Random(_mix(seed, epoch, -1)).shuffle(order)
-            self._order = (epoch, order)
-        return self._order[1][place]
+            self._permutation = ((seed, epoch), order)
+        return self._permutation[1][place]
 
 
 def _mix(*numbers: int) -> int:
@@ -243,8 +243,9 @@ class _Loop:
         # these change neither samples nor steps; another device or thread count sums in another order, no more
         free = {"device", "threads", "validate_every", "checkpoint_every"}
         changed = [key for key in ours if key not in free and ours[key] != theirs.get(key)]
-        if state.get("processes", 1) != self.place.size:
-            changed.append(f"{state['processes']} processes, now {self.place.size}")
+        processes = state.get("processes", 1)
+        if processes != self.place.size:
+            changed.append(f"{processes} processes, now {self.place.size}")
         if changed:
             raise CheckpointError(
                 f"{self.out / CHECKPOINT_NAME}: made with other options ({', '.join(changed)}); "
