@@ -57,6 +57,7 @@ def network(*, classes: int = 11, seed: int = 0):
     from densevit.models.build import build_segmentation
     from densevit.variants import SEGMENTATION
 
+    one_thread()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = build_segmentation(SEGMENTATION["seg-b0"], classes=classes)
@@ -81,6 +82,13 @@ def network(*, classes: int = 11, seed: int = 0):
         return model
 
 
+def one_thread() -> None:
+    """Small maps gain nothing from threads, and lose much where something else runs."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 @functools.cache
 def safetensors() -> Path:
     """The model as an own weights file."""
@@ -96,6 +104,7 @@ def stored():
     """-> the model with the stored weights, and its manifest."""
     from densevit.models.loading import load_network
 
+    one_thread()
     return load_network(safetensors(), None)
 
 
@@ -108,6 +117,14 @@ def graph() -> Path:
     path = folder() / "tiny.onnx"
     write_graph(*stored(), task_for(manifest()).signatures["forward"], path)
     return path
+
+
+@functools.cache
+def model():
+    """The graph, loaded."""
+    from densevit.predict import load
+
+    return load(graph(), precision="fp32", threads=1)
 
 
 def graph_with(path: Path, manifest_text: str | None) -> Path:
@@ -143,6 +160,7 @@ def environment(**more: str) -> dict[str, str]:
         "HF_HUB_OFFLINE": "1",
         "NO_COLOR": "1",
         "COLUMNS": "200",
+        "OMP_NUM_THREADS": "1",
         **more,
     }
 

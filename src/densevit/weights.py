@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from densevit.files import replacing
 from densevit.messages import first_line
@@ -47,7 +47,8 @@ def hash_tensors(tensors: Tensors) -> str:
 def write_tensors(path: Path, tensors: Tensors, *, metadata: Mapping[str, str]) -> None:
     """Writes a safetensors file with the header entries of `metadata`."""
     with replacing(path) as temporary:
-        save_file(dict(tensors), temporary, metadata=dict(metadata))
+        # not `save_file`, whose files only the owner may read
+        temporary.write_bytes(save(dict(tensors), metadata=dict(metadata)))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, NDArray[np.generic]], dict[str, str]]:
