@@ -17,7 +17,9 @@ import torch
 from torch import nn
 
 from densevit.classes import class_table
+from densevit.data.base import SegmentationData
 from densevit.data.camvid import CamVid
+from densevit.data.unlabelled import Joined, Unlabelled
 from densevit.evaluate import evaluate_segmentation
 from densevit.manifest import IMAGENET_MEAN, IMAGENET_STD, Manifest
 from densevit.models.build import build_segmentation, segmentation_table
@@ -39,6 +41,9 @@ from densevit.train.segmentation import (
 from densevit.train.teacher import SegmentationTeacher
 from densevit.zoo import find
 
+CAMVID_OF_CITYSCAPES = (3, 4, 1, 1, 7, 2, 6, 6, 5, 5, 0, 9, 10, 8, 8, 8, 8, 10, 10)
+"""CamVid's class of each Cityscapes class: wall is building, terrain tree, rider and two-wheelers bicyclist."""
+
 
 @dataclass(frozen=True)
 class CamVidOptions(Options):
@@ -55,11 +60,15 @@ class CamVidOptions(Options):
     dice: float = 0.5  # weight of the soft Dice term
     teacher: str = ""  # official Cityscapes checkpoint, "" for none
     distillation: float = 1.0  # weight of the divergence from the teacher
+    unlabelled: str = ""  # folder of pictures that the teacher labels for the classifier itself, "" for none
+    start: str = ""  # own weights file to begin from, "" for random weights
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0.25 <= self.enlargement <= 8:
             raise ValueError(f"enlargement must be in [0.25, 8], got {self.enlargement}")
+        if self.unlabelled and not self.teacher:
+            raise ValueError("unlabelled pictures need a teacher")
         if self.dice < 0 or self.distillation < 0:
             raise ValueError("dice and distillation are weights, they must not be negative")
 
@@ -78,14 +87,19 @@ def recipe(data: Path, options: CamVidOptions) -> Training:
     classes = len(class_table("camvid").names)
     normalise = Normalise(IMAGENET_MEAN, IMAGENET_STD).to(device)
     teacher = _teacher(Path(options.teacher), normalise) if options.teacher else None
-    samples = Samples(CamVid(data, "train"), device, teacher=teacher)
+    train: SegmentationData = CamVid(data, "train")
+    if options.unlabelled:
+        train = Joined(train, Unlabelled(Path(options.unlabelled), train))
+    samples = Samples(train, device, teacher=teacher)
     network = build_segmentation(segmentation_table(options.architecture), classes=classes)
+    if options.start:
+        network = load_network(Path(options.start), _manifest(options))[0].requires_grad_(True)
     trainee = SegmentationTrainee(network, normalise, teacher_classes=teacher.classes if teacher else 0)
     weight = class_weights(samples.class_counts(classes)).to(device) if options.class_weights else None
     return Training(
         model=trainee.to(device).to(memory_format=torch.channels_last),  # type: ignore[call-overload]
         batches=Batches(len(samples), lambda indices, generator: samples.batch(indices, generator, augmentation)),
-        loss=SegmentationLoss(options.loss, weight, options.dice, options.distillation),
+        loss=SegmentationLoss(options.loss, weight, options.dice, options.distillation, CAMVID_OF_CITYSCAPES),
         validate=_Validation(CamVid(data, "val"), _manifest(options), str(device)),
         metric="miou",
         save=lambda averaged, path, scores: _save(averaged, path, _manifest(options), scores),

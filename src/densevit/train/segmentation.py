@@ -168,17 +168,21 @@ class SegmentationLoss:
         weight: (C,) class weights or None.
         dice: weight of the soft Dice term.
         distillation: weight of the divergence from the teacher.
+        teacher_map: our class of each of the teacher's, or None; with it, the classifier itself follows the
+            teacher on pictures that have no label at all.
     """
 
     kind: Literal["cross_entropy", "hard_pixels"]
     weight: Tensor | None
     dice: float
     distillation: float
+    teacher_map: tuple[int, ...] | None = None
 
     def __call__(self, model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """-> "loss" and its parts."""
         logits, imitation = model(batch["picture"].contiguous(memory_format=torch.channels_last))
         labels = batch["labels"]
+        coarse = logits
         logits = nn.functional.interpolate(
             logits.float(), size=labels.shape[-2:], mode="bilinear", align_corners=False
         )
@@ -191,4 +195,17 @@ class SegmentationLoss:
         if imitation is not None:
             parts["distillation"] = losses.distillation(imitation, batch["soft"])
             total = total + self.distillation * parts["distillation"]
+            unlabelled = (labels == IGNORE).all(dim=(1, 2)) if self.teacher_map else None
+            if unlabelled is not None and bool(unlabelled.any()):
+                answer = self._translate(batch["soft"][unlabelled], coarse.shape[1])
+                parts["unlabelled"] = losses.distillation(coarse[unlabelled], answer)
+                share = unlabelled.float().mean()
+                total = total + self.distillation * share * parts["unlabelled"]
         return {"loss": total, **parts}
+
+    def _translate(self, soft: Tensor, classes: int) -> Tensor:
+        """(B, K, h, w) probabilities of the teacher's classes -> (B, classes, h, w) of ours."""
+        assert self.teacher_map is not None
+        ours = torch.tensor(self.teacher_map, device=soft.device)
+        summed = torch.zeros(soft.shape[0], classes, *soft.shape[2:], device=soft.device)
+        return summed.index_add(1, ours, soft)
