@@ -168,6 +168,20 @@ def test_a_stream_reads_no_more_than_it_needs(model, ahead):
     assert list(model.stream([], ahead=ahead)) == []
 
 
+def test_an_array_that_is_filled_again_counts_as_it_was_handed_over(model):
+    pictures = [tiny.picture(32, 64, seed=seed) for seed in range(5)]
+
+    def source():
+        buffer = np.empty_like(pictures[0])
+        for picture in pictures:
+            buffer[:] = picture
+            yield buffer
+
+    for picture, result in zip(pictures, model.stream(source()), strict=True):
+        assert np.array_equal(result.picture, picture)
+        assert np.array_equal(result.labels, model.predict(picture).labels)
+
+
 def readers() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("densevit")]
 
