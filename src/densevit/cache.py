@@ -56,9 +56,11 @@ def trim(keep: Path, *, max_bytes: int = MAX_BYTES) -> None:
             status = path.stat()
         except FileNotFoundError:
             continue
-        # a young hidden file is being written by another process, an old one was left by a killed process
-        if not path.name.startswith(".") or now - status.st_mtime > _ABANDONED_S:
+        if not path.name.startswith("."):
             entries.append((status.st_mtime, status.st_size, path))
+        elif now - status.st_mtime > _ABANDONED_S:
+            # a young hidden file is being written by another process, an old one was left by a killed process
+            path.unlink(missing_ok=True)
     total = sum(size for _, size, _ in entries)
     for _, size, path in sorted(entries):
         if total <= max_bytes:

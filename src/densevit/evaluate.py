@@ -69,6 +69,6 @@ def _class_map(task: Segmentation, data: SegmentationData, given: Sequence[int] 
         given = range(len(task.class_names))
     if len(given) != len(task.class_names):
         raise ValueError(f"the class map has {len(given)} entries, the model {len(task.class_names)} classes")
-    if any(not isinstance(entry, int) or not -1 <= entry < len(data.class_names) for entry in given):
+    if any(type(entry) is not int or not -1 <= entry < len(data.class_names) for entry in given):
         raise ValueError(f"the class map's entries must be integers in -1..{len(data.class_names) - 1}")
     return np.array(given)

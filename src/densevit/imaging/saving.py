@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from densevit.files import replacing
 from densevit.imaging.types import check_picture
 
+_MAX_JPEG_SIDE_PX = 65_500  # libjpeg's own
 _SAVE_FORMATS: dict[str, tuple[str, dict[str, int]]] = {
     ".png": ("PNG", {"compress_level": 1}),  # 4 times as fast as the default, up to a fifth larger
     ".jpg": ("JPEG", {"quality": 95}),
@@ -45,6 +46,9 @@ def save(
         raise ValueError(f"{target}: got suffix {suffix!r}; allowed: {', '.join(_SAVE_FORMATS)}")
     if picture.dtype != np.uint16 or picture.ndim != 2 or suffix != ".png":
         check_picture(picture)
+    if suffix in (".jpg", ".jpeg") and max(picture.shape[:2]) > _MAX_JPEG_SIDE_PX:
+        side = f"{max(picture.shape[:2]):,} pixels"
+        raise ValueError(f"{target}: JPEG holds {_MAX_JPEG_SIDE_PX:,} pixels a side, got {side}; save a PNG")
     image = Image.fromarray(picture)
     if palette is not None:
         if picture.dtype != np.uint8 or picture.ndim != 2 or suffix != ".png":

@@ -79,6 +79,8 @@ def _is_result(path: Path, base: Path, out: Path) -> bool:
 def _expand(text: str, *, alone: bool) -> tuple[list[Path], Path, str]:
     """-> absolute paths, the folder that their results are relative to, what is wrong."""
     path = _absolute(text)
+    if not text.strip():
+        return [], path, "'': an empty source names nothing; give a picture, a folder or a pattern"
     try:
         if path.is_dir():
             found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())

@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 from numpy.typing import NDArray
 
 from densevit.manifest import Manifest
+from densevit.tasks.base import Signature
 
 Precision = Literal["fp32", "bf16", "fp16"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "fp16")
@@ -42,6 +43,17 @@ def choose_precision(asked: str, manifest: Manifest, supports: Callable[[Precisi
                 raise RuntimeUnavailableError(f"this device does not compute in {precision}; use precision fp32")
             return precision
     raise ValueError(f"precision must be auto or one of {', '.join(PRECISIONS)}, got {asked!r}")
+
+
+def check_inputs(signatures: Mapping[str, Signature], function: str, tensors: Mapping[str, NDArray[Any]]) -> None:
+    """Refuses what a task's signatures do not allow, the same for every runtime.
+
+    Raises:
+        ValueError: no such function, or inputs that do not fit it.
+    """
+    if function not in signatures:
+        raise ValueError(f"this model has the functions {', '.join(signatures)}; asked for {function!r}")
+    signatures[function].check_inputs(tensors)
 
 
 class Runtime(Protocol):

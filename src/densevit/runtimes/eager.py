@@ -13,7 +13,14 @@ from torch import nn
 from densevit.manifest import Manifest
 from densevit.messages import first_line
 from densevit.models.deploy import PictureInput, fold_norms
-from densevit.runtimes.base import Precision, RuntimeFailedError, RuntimeUnavailableError, choose_precision
+from densevit.runtimes.base import (
+    Precision,
+    RuntimeFailedError,
+    RuntimeUnavailableError,
+    check_inputs,
+    choose_precision,
+)
+from densevit.tasks.table import task_for
 
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -80,16 +87,14 @@ class EagerRuntime:
         if threads:
             torch.set_num_threads(threads)
         self.manifest = manifest
+        self._signatures = task_for(manifest).signatures
         folded = fold_norms(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         module = PictureInput(folded, manifest.mean, manifest.std)
         self._module = module.to(self._place).requires_grad_(False)
 
     def run(self, function: str, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Runs "forward"; see `Runtime.run`."""
-        if function != "forward":
-            raise ValueError(f"this model has one function, forward; asked for {function!r}")
-        if "picture" not in tensors:
-            raise ValueError(f"input 'picture' is missing, got {sorted(tensors)}")
+        check_inputs(self._signatures, function, tensors)
         picture = torch.from_numpy(np.require(tensors["picture"], requirements=["C", "W"])).to(self._place)
         half = self.precision != "fp32"
         try:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from densevit.manifest import METADATA_KEY, Manifest, ManifestError
 from densevit.messages import last_line
-from densevit.runtimes.base import Precision, RuntimeFailedError, choose_precision
+from densevit.runtimes.base import Precision, RuntimeFailedError, check_inputs, choose_precision
+from densevit.tasks.table import task_for
 
 MAX_GRAPH_BYTES = 4 * 2**30
 STATIC_SHAPES = 4
@@ -62,6 +63,7 @@ class OpenVINORuntime:
         self._model = _read(self._core, path)
         self.manifest = _manifest(self._model, path)
         self.precision = choose_precision(precision, self.manifest, lambda wanted: supports(wanted))
+        self._signatures = task_for(self.manifest).signatures
         self._options: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": _HINTS[self.precision],
@@ -75,11 +77,8 @@ class OpenVINORuntime:
 
     def run(self, function: str, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Runs "forward", the one function of a graph file; see `Runtime.run`."""
-        if function != "forward":
-            raise ValueError(f"a graph file has one function, forward; asked for {function!r}")
+        check_inputs(self._signatures, function, tensors)
         (source,) = self._model.inputs
-        if source.any_name not in tensors:
-            raise ValueError(f"input {source.any_name!r} is missing, got {sorted(tensors)}")
         array = np.require(tensors[source.any_name], requirements=["C", "W"])
         if not source.partial_shape.compatible(ov.PartialShape(list(array.shape))):
             raise ValueError(f"{source.any_name} must fit {source.partial_shape}, got {array.shape}")
