@@ -1,10 +1,14 @@
 """EfficientViT-B0 on CamVid, from random weights.
 
-    densevit train camvid --data DIR --out RUN [--set teacher=efficientvit_seg_b0_cityscapes.pt]
+    densevit train camvid --data DIR --out RUN --set steps=9000 --set teacher=efficientvit_seg_b0_cityscapes.pt
 
 DIR holds `train/`, `trainannot/`, `val/`, `valannot/`. Pictures are enlarged twice (short side 720), which is
 where a network with answers at stride 8 sees poles and signs. A teacher (an official Cityscapes checkpoint)
 is optional: its probabilities on the training pictures guide a second classifier that is dropped afterwards.
+
+Two cores with bf16 (AMD EPYC): 0.5 s a step, an hour and a half on an idle machine, 72.4 mIoU on val at
+short:720 and 69.3 at native size. With `unlabelled` and `start`, pictures without labels are learned from too
+(`assets/seg-b0-camvid.md` tells when that helps).
 """
 
 from __future__ import annotations
