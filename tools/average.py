@@ -3,8 +3,8 @@
     python tools/average.py FIRST.safetensors SECOND.safetensors OUT.safetensors --share 0.5
 
 Networks of one training run lie in one basin, so that points between them are networks too (Wortsman et al. 2022,
-"Robust fine-tuning of zero-shot models"). BatchNorm statistics are averaged like weights. Scores in the manifest are
-dropped: measure the result with `tools/bundle.py`.
+"Robust fine-tuning of zero-shot models"). BatchNorm statistics are averaged like weights. Scores in the manifest
+are dropped: measure the result with `tools/bundle.py`.
 """
 
 from __future__ import annotations
