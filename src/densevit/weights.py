@@ -17,6 +17,8 @@ from densevit.messages import first_line
 ASSETS = Path(__file__).parent / "assets"
 """Where bundled graphs and weights lie."""
 
+_FOREIGN_TYPE = "holds bfloat16, float8 or other types that numpy lacks; save it as fp16 or fp32"
+
 Tensors = Mapping[str, NDArray[np.generic]]
 
 
@@ -61,14 +63,16 @@ def read_tensors(path: Path) -> tuple[dict[str, NDArray[np.generic]], dict[str, 
         raise WeightsError(f"{path}: no such weights file")
     try:
         with safe_open(path, framework="numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata = file.metadata() or {}
     except (TypeError, AttributeError) as error:
-        # numpy has neither bfloat16 nor float8
-        raise WeightsError(
-            f"{path}: holds tensors that numpy cannot ({error}); save them as fp16 or fp32"
-        ) from error
+        raise WeightsError(f"{path}: {_FOREIGN_TYPE} ({first_line(error)})") from error
     except (SafetensorError, OSError, ValueError) as error:
         raise WeightsError(f"{path}: not a readable safetensors file ({first_line(error)})") from error
+    # where ml_dtypes is imported, numpy reads what nothing after this can use
+    if odd := [name for name, tensor in tensors.items() if tensor.dtype.kind not in "biuf"]:
+        raise WeightsError(f"{path}: {_FOREIGN_TYPE} ({odd[0]} is {tensors[odd[0]].dtype})")
+    return tensors, metadata
 
 
 def hash_file(path: Path) -> str:
