@@ -1,8 +1,8 @@
 """PyTorch's interpolation arithmetic on the CPU, bit for bit.
 
 Source: aten/src/ATen/native/cpu/UpSampleKernel.cpp as compiled for x86-64 with FMA, found by comparing bits with
-version 2.13. Which operations are fused decides the last bit. Running with a single thread, PyTorch takes a kernel of
-its own for exactly three channels; then only labels tied to a few ulp may differ.
+version 2.13. Which operations are fused decides the last bit. With one thread PyTorch takes another kernel for
+exactly three channels; then only labels tied to a few ulp may differ.
 """
 
 from __future__ import annotations
