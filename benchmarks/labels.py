@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from densevit.labels import full_resolution_confidence, full_resolution_labels
+from timing import milliseconds
 
 
 def street_like(classes: int = 19, height: int = 128, width: int = 256, seed: int = 0) -> np.ndarray:
@@ -35,13 +35,6 @@ def disagreeing(logits: np.ndarray) -> float:
     corner = label[:-1, :-1]
     same = (corner == label[1:, :-1]) & (corner == label[:-1, 1:]) & (corner == label[1:, 1:])
     return 1.0 - float(same.mean())
-
-
-def milliseconds(function: Callable[[], object]) -> float:
-    """Wall time of one call."""
-    start = time.perf_counter()
-    function()
-    return (time.perf_counter() - start) * 1e3
 
 
 def main() -> None:

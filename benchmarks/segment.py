@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from densevit import imaging
 from densevit.models.loading import load_network
 from densevit.predict import load
 from densevit.zoo import find
+from timing import milliseconds
 
 
 class EagerPipeline:
@@ -37,13 +37,6 @@ class EagerPipeline:
         logits = self.network((x - self.mean) / self.std)
         full = F.interpolate(logits, size=picture.shape[:2], mode="bicubic", align_corners=False)
         return full.argmax(dim=1)[0].numpy()
-
-
-def milliseconds(function: Callable[[], object]) -> float:
-    """Wall time of one call."""
-    start = time.perf_counter()
-    function()
-    return (time.perf_counter() - start) * 1e3
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from densevit.labels import full_resolution_confidence, full_resolution_labels
 from densevit.labels.arithmetic import fused
 from densevit.labels.axes import axes
 from densevit.labels.settling import settle
+from threads import torch_threads
 
 ALIGNS = ("bilinear", "bicubic")
 KINDS = ("random", "near", "tied", "smooth", "constant", "masked")
@@ -29,10 +30,8 @@ same_rounding = pytest.mark.skipif(
 @pytest.fixture(autouse=True)
 def _several_threads():
     """With one thread PyTorch interpolates three channels, a picture's, by a kernel that rounds differently."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(threads)
+    with torch_threads(2):
+        yield
 
 
 def make(kind: str, classes: int, height: int, width: int, seed: int = 0) -> np.ndarray:

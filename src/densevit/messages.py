@@ -16,6 +16,6 @@ def last_line(error: BaseException) -> str:
     return next((line for line in lines if line), type(error).__name__)
 
 
-def one_line(error: BaseException) -> str:
+def one_line(error: object) -> str:
     """The whole text with line breaks as spaces."""
     return " ".join(str(error).split()) or type(error).__name__

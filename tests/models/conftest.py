@@ -3,7 +3,8 @@
 import json
 
 import pytest
-import torch
+
+from threads import torch_threads
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +21,5 @@ def official_shapes(shared) -> dict[str, dict[str, list[int]]]:
 @pytest.fixture(autouse=True)
 def _one_thread():
     """Small maps gain nothing from threads, and lose much where something else runs."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with torch_threads(1):
+        yield

@@ -101,4 +101,4 @@ def _line(row: dict[str, Any]) -> str:
 
 
 def _complain(error: object) -> None:
-    typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+    typer.echo(f"error: {one_line(error)}", err=True)

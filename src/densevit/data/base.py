@@ -63,15 +63,16 @@ def read_label_picture(path: Path) -> NDArray[np.uint8]:
         raise DataError(f"{path}: cannot be read as a label picture ({first_line(error)})") from error
 
 
-def pictures_in(folder: Path) -> list[Path]:
-    """The pictures of a folder by name, in order.
+def pictures_in(folder: Path, *, recursive: bool = False) -> list[Path]:
+    """The pictures of a folder by name, in order; with `recursive` those of its sub-folders too.
 
     Raises:
         DataError: no such folder, or none in it.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in imaging.SUFFIXES)
+    paths = folder.rglob("*") if recursive else folder.iterdir()
+    found = sorted(path for path in paths if path.suffix.lower() in imaging.SUFFIXES)
     if not found:
         raise DataError(f"{folder}: no picture in it (looked for {', '.join(imaging.SUFFIXES)})")
     return found

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from densevit import imaging
-from densevit.data.base import DataError, SegmentationData, SegmentationSample
+from densevit.data.base import DataError, SegmentationData, SegmentationSample, pictures_in
 from densevit.metrics import IGNORE
 
 
@@ -25,9 +25,7 @@ class Unlabelled:
     def __init__(self, root: Path, like: SegmentationData) -> None:
         self.class_names = like.class_names
         self.palette = like.palette
-        self.pictures = sorted(path for path in root.rglob("*") if path.suffix.lower() in imaging.SUFFIXES)
-        if not self.pictures:
-            raise DataError(f"{root}: no picture in it (looked for {', '.join(imaging.SUFFIXES)})")
+        self.pictures = pictures_in(root, recursive=True)
 
     def __len__(self) -> int:
         """How many samples."""

@@ -62,7 +62,7 @@ class OpenVINORuntime:
         self._core = ov.Core()
         self._model = _read(self._core, path)
         self.manifest = _manifest(self._model, path)
-        self.precision = choose_precision(precision, self.manifest, lambda wanted: supports(wanted))
+        self.precision = choose_precision(precision, self.manifest, supports)
         self._signatures = task_for(self.manifest).signatures
         self._options: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
