@@ -1,0 +1,32 @@
+"""Layer normalisation over the channels of a map."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class ChannelNorm(nn.Module):
+    """Each pixel's channels to mean 0 and variance 1, then scaled and shifted per channel.
+
+    Segment Anything has it behind the encoder's neck, in the mask prompt's convolutions and in the decoder's
+    upscaling (arXiv 2304.02643, appendix A).
+
+    Args:
+        channels: C of the input.
+        norm_eps: added to the variance; 1e-6 in all published weights.
+    """
+
+    def __init__(self, channels: int, *, norm_eps: float = 1e-6) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.norm_eps = norm_eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        # channels last, because an exporter recognises this one operator, and not a mean, a square and a root
+        pixels = x.permute(0, 2, 3, 1)
+        out = F.layer_norm(pixels, self.weight.shape, self.weight, self.bias, self.norm_eps)
+        return out.permute(0, 3, 1, 2)
