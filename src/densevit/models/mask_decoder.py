@@ -1,0 +1,104 @@
+"""The mask decoder: an image embedding and embedded prompts become masks and predictions of their quality.
+
+Segment Anything, arXiv 2304.02643, appendix A; unchanged in EfficientViT-SAM, arXiv 2402.05008. Parameters are
+named as in the official checkpoints below `mask_decoder.`.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from densevit.models.channel_norm import ChannelNorm
+from densevit.models.two_way import TwoWayTransformer
+
+MASKS = 4
+"""Masks per prompt: token 0 for an unambiguous prompt, tokens 1 to 3 for whole, part and subpart."""
+
+
+class MLP(nn.Module):
+    """Linear layers with ReLUs between them."""
+
+    def __init__(self, channels_in: int, hidden: int, channels_out: int, *, depth: int) -> None:
+        super().__init__()
+        widths = [channels_in, *[hidden] * (depth - 1), channels_out]
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., C) -> (..., C')."""
+        for index, layer in enumerate(self.layers):
+            x = layer(x if index == 0 else x.relu())
+        return x
+
+
+class MaskDecoder(nn.Module):
+    """All four masks of each prompt; which of them to take is the caller's choice.
+
+    Args:
+        width: C of the embeddings.
+        depth: blocks of the transformer.
+        hidden: width inside the transformer's MLPs.
+        heads: of every attention.
+        norm_eps: epsilon of the transformer's LayerNorms: 1e-6 for EfficientViT-SAM, 1e-5 for the original
+            Segment Anything and MobileSAM. The normalisation over channels has 1e-6 in all of them.
+    """
+
+    def __init__(
+        self, width: int = 256, *, depth: int = 2, hidden: int = 2048, heads: int = 8, norm_eps: float = 1e-6
+    ) -> None:
+        super().__init__()
+        self.transformer = TwoWayTransformer(width, depth=depth, hidden=hidden, heads=heads, norm_eps=norm_eps)
+        self.iou_token = nn.Embedding(1, width)
+        self.mask_tokens = nn.Embedding(MASKS, width)
+        self.output_upscaling = nn.Sequential(
+            nn.ConvTranspose2d(width, width // 4, 2, stride=2),
+            ChannelNorm(width // 4),
+            nn.GELU(),
+            nn.ConvTranspose2d(width // 4, width // 8, 2, stride=2),
+            nn.GELU(),
+        )
+        self.output_hypernetworks_mlps = nn.ModuleList(
+            MLP(width, width, width // 8, depth=3) for _ in range(MASKS)
+        )
+        self.iou_prediction_head = MLP(width, width, MASKS, depth=3)
+
+    def forward(self, image: Tensor, positions: Tensor, sparse: Tensor, dense: Tensor) -> tuple[Tensor, Tensor]:
+        """Masks of N prompts on one image, or on N images, one prompt each.
+
+        Args:
+            image: (1, C, h, w) or (N, C, h, w), what the image encoder gave.
+            positions: (1, C, h, w), `PromptEncoder.dense_positions`.
+            sparse: (N, P, C), embedded points and boxes; P may be 0.
+            dense: (1, C, h, w) or (N, C, h, w), embedded masks. Where both `image` and this have one row,
+                N prompts share it through the first attention.
+
+        Returns:
+            Logits (N, 4, 4 * h, 4 * w), above 0 where the mask is, and the predicted intersection over union
+            with the true mask, (N, 4), about 0..1.
+
+        Raises:
+            ValueError: the first dimensions fit neither of the two.
+        """
+        prompts = sparse.shape[0]
+        for name, rows in (("image", image.shape[0]), ("dense", dense.shape[0])):
+            if rows not in (1, prompts):
+                raise ValueError(f"{name} must have 1 row or one per prompt ({prompts}), got {rows}")
+        output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
+        tokens = torch.cat([output_tokens.expand(prompts, -1, -1), sparse], dim=1)
+        tokens, pixels = self.transformer(tokens, _rows(image + dense), _rows(positions))
+
+        grid = (prompts, *image.shape[1:])
+        upscaled: Tensor = self.output_upscaling(pixels.transpose(1, 2).reshape(grid))
+        kernels = torch.stack(
+            [mlp(tokens[:, 1 + index]) for index, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1
+        )
+        masks = (kernels @ upscaled.flatten(2)).reshape(prompts, MASKS, *upscaled.shape[-2:])
+        scores: Tensor = self.iou_prediction_head(tokens[:, 0])
+        return masks, scores
+
+
+def _rows(maps: Tensor) -> Tensor:
+    """(N, C, h, w) -> (N, h * w, C)."""
+    return maps.flatten(2).transpose(1, 2)
