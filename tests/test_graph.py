@@ -32,7 +32,7 @@ def convolution(bias: float = 0.0) -> nn.Module:
 
 def write(network: nn.Module, path: Path, **changes) -> None:
     manifest = tiny.manifest(**TWO_CLASSES | changes)
-    write_graph(network, manifest, task_for(manifest).signatures["forward"], path)
+    write_graph(network, manifest, path)
 
 
 def in_float64(network: nn.Module, pictures: np.ndarray) -> np.ndarray:

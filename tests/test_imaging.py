@@ -571,8 +571,11 @@ def test_scale_to_a_map():
 
 
 def test_impossible_placements_are_refused():
-    with pytest.raises(ValueError, match="content within tensor"):
-        Placement(Size(10, 10), Size(10, 33), Size(32, 32))
+    for offset in ((0, 1), (1, 0), (0, -2)):
+        with pytest.raises(ValueError, match="content within tensor or covering it"):
+            Placement(Size(10, 10), Size(32, 33), Size(32, 32), offset)
+    with pytest.raises(ValueError, match="content within tensor or covering it"):
+        Placement(Size(10, 10), Size(10, 30), Size(32, 32), (0, -1))
     with pytest.raises(ValueError, match="at least 1"):
         Placement(Size(0, 10), Size(10, 10), Size(32, 32))
 

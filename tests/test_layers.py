@@ -22,7 +22,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "imaging draw masks metrics labels variants manifest weights classes cache",
         "tasks models",
         "zoo runtimes data",
-        "graph",
+        "graph foreign",
         "predict evaluate",
         "train export",
         "recipes",
@@ -37,11 +37,11 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
 SIBLINGS: frozenset[tuple[str, str]] = frozenset()
 """(importer, imported) within one layer: none so far."""
 
-TORCH_HALF = ("models", "graph", "train", "export", "recipes", "runtimes.eager")
+TORCH_HALF = ("models", "graph", "foreign", "train", "export", "recipes", "runtimes.eager")
 """The only modules that may import torch."""
 
 LAZY: dict[str, frozenset[str]] = {
-    "predict": frozenset({"graph", "models", "runtimes.eager"}),
+    "predict": frozenset({"graph", "foreign", "models", "runtimes.eager"}),
     "cli": frozenset({"train", "recipes"}),
 }
 """Outside the torch half: which parts of it may be imported, and only inside functions."""

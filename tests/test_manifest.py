@@ -20,6 +20,7 @@ FULL = Manifest(
     size="short:360",
     published_size="exact:1024x2048",
     resize="cv2_cubic",
+    crop_ratio=0.95,
     multiple=64,
     weights_precision="fp16",
     verified_precisions=("fp32", "bf16"),
@@ -166,6 +167,11 @@ def test_no_palette_at_all():
 
 def test_a_mean_for_every_deviation():
     assert "2 means for 3 deviations" in refused(changed(mean=[0.5, 0.5]))
+
+
+@pytest.mark.parametrize("ratio", [0, -0.5, 1.01, "1", None, True, float("nan")])
+def test_crop_ratios(ratio):
+    assert "crop_ratio" in refused(changed(crop_ratio=ratio))
 
 
 @pytest.mark.parametrize("multiple", [0, -32, 8, 33, 1040, 10**12])

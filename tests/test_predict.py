@@ -15,7 +15,8 @@ import densevit
 import tiny
 from densevit import graph
 from densevit.imaging import PictureError
-from densevit.models.checkpoints import official_name, save_own
+from densevit.models.checkpoints import save_own
+from densevit.models.names import official_name
 from densevit.predict import load
 from densevit.tasks.segmentation import SegmentationResult
 from densevit.variants import SEGMENTATION
@@ -416,17 +417,18 @@ def test_checkpoints_without_a_table_of_tensors_are_named(tmp_path, value):
     assert refusal("seg-b0-cityscapes", tmp_path / "odd.pt").endswith("odd.pt: holds no table of tensors")
 
 
-def test_foreign_tensors_without_a_name_ask_for_one(tmp_path, official):
+def test_foreign_tensors_tell_what_they_are(tmp_path, official):
     from safetensors.torch import save_file
 
-    assert "name it, as in load(NAME, weights=" in refusal(official)
     state = {
         key: value.contiguous() for key, value in torch.load(official, weights_only=True)["state_dict"].items()
     }
     save_file(state, tmp_path / "foreign.safetensors")
-    assert "foreign.safetensors: does not say what model it is" in refusal(tmp_path / "foreign.safetensors")
-    model = load("seg-b0-cityscapes", weights=tmp_path / "foreign.safetensors", runtime="eager", device="cpu")
-    assert model.manifest.name == "seg-b0-cityscapes"
+    for path in (official, tmp_path / "foreign.safetensors"):
+        model = load(path, runtime="eager", device="cpu")
+        assert model.manifest.name == "seg-b0-cityscapes"
+        named = load("seg-b0-cityscapes", weights=path, runtime="eager", device="cpu")
+        assert named.manifest == model.manifest
 
 
 class Trap:
@@ -458,31 +460,30 @@ def test_a_pickle_with_code_is_refused_and_not_run(tmp_path, suffix, archive):
     assert (tmp_path / "was run").exists()
 
 
-def test_weights_that_are_nowhere_say_what_to_fetch(tmp_path, monkeypatch):
+def test_weights_that_are_nowhere_say_what_to_fetch(monkeypatch):
     import huggingface_hub
 
-    def offline(repository, name):
+    def offline(repository, name, **options):
         raise huggingface_hub.errors.LocalEntryNotFoundError("no way out")
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", offline)
     said = refusal("seg-b3-cityscapes")
-    assert "efficientvit_seg_b3_cityscapes.pt of huggingface.co/han-cai/efficientvit-seg" in said
-    assert "pass it as weights" in said
+    assert "huggingface.co/han-cai/efficientvit-seg/resolve/main/efficientvit_seg_b3_cityscapes.pt" in said
+    assert "--weights" in said
 
 
 def test_a_file_of_the_hub_is_used(official, monkeypatch):
-    import huggingface_hub
-
     asked = []
 
-    def download(repository, name):
-        asked.append((repository, name))
-        return str(official)
+    def fetch(file):
+        asked.append(file)
+        return official
 
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    monkeypatch.setattr("densevit.weights.fetch", fetch)
     model = load("seg-b0-cityscapes", runtime="eager", device="cpu")
     assert model.manifest.name == "seg-b0-cityscapes"
-    assert asked == [("han-cai/efficientvit-seg", "efficientvit_seg_b0_cityscapes.pt")]
+    (file,) = asked
+    assert (file.repository, file.name) == ("han-cai/efficientvit-seg", "efficientvit_seg_b0_cityscapes.pt")
 
 
 def test_public_names():

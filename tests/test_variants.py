@@ -5,7 +5,16 @@ import sys
 
 import pytest
 
-from densevit.variants import BACKBONES, SEGMENTATION, BackboneTable, count
+from densevit.variants import (
+    ARCHITECTURES,
+    BACKBONES,
+    CLASSIFICATION,
+    PROMPTABLE,
+    SEGMENTATION,
+    BackboneTable,
+    architecture,
+    count,
+)
 
 CITYSCAPES, ADE20K = (1024, 2048), (512, 512)
 PUBLISHED = {  # learnable parameters, 1e9 multiply-accumulates, at the size
@@ -25,7 +34,26 @@ PUBLISHED = {  # learnable parameters, 1e9 multiply-accumulates, at the size
 
 def test_every_published_model_has_a_table():
     assert set(SEGMENTATION) == set(PUBLISHED)
-    assert set(BACKBONES) >= {"b0", "b1", "b2", "b3", "l0", "l1", "l2", "l3"}
+    assert set(CLASSIFICATION) == {f"cls-{name}" for name in ("b0", "b1", "b2", "b3", "l1", "l2", "l3")}
+    assert set(PROMPTABLE) == {f"sam-{name}" for name in ("l0", "l1", "l2", "xl0", "xl1")}
+    assert set(ARCHITECTURES) == {*SEGMENTATION, *CLASSIFICATION, *PROMPTABLE}
+    assert set(BACKBONES) == {"b0", "b1", "b2", "b3", "l0", "l1", "l2", "l3", "xl0", "xl1"}
+
+
+def test_an_unknown_architecture_lists_the_known():
+    with pytest.raises(ValueError, match=r"unknown architecture 'seg-b9'; known: .*seg-b0.*cls-l3.*sam-xl1"):
+        architecture("seg-b9")
+
+
+@pytest.mark.parametrize("name", PROMPTABLE)
+def test_segment_anything_has_an_epsilon_of_its_own(name):
+    assert PROMPTABLE[name].backbone.norm_eps == 1e-6
+
+
+@pytest.mark.parametrize("name", PROMPTABLE)
+def test_necks_read_a_map_of_64_by_64(name):
+    table = PROMPTABLE[name]
+    assert table.side_px // table.neck.strides[-1] == 64
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -44,7 +72,9 @@ def test_tables_are_named_after_themselves(name):
     assert table.backbone is BACKBONES[name.split("-")[1]]
 
 
-@pytest.mark.parametrize(("name", "eps"), [("b0", 1e-5), ("b3", 1e-5), ("l0", 1e-6), ("l1", 1e-7), ("l3", 1e-7)])
+@pytest.mark.parametrize(
+    ("name", "eps"), [("b0", 1e-5), ("b3", 1e-5), ("l0", 1e-6), ("l1", 1e-7), ("l3", 1e-7), ("xl1", 1e-6)]
+)
 def test_epsilons(name, eps):
     assert BACKBONES[name].norm_eps == eps
 

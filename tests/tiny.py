@@ -54,13 +54,13 @@ def network(*, classes: int = 11, seed: int = 0):
     import torch
     from torch import nn
 
-    from densevit.models.build import build_segmentation
+    from densevit.models.build import build
     from densevit.variants import SEGMENTATION
 
     one_thread()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = build_segmentation(SEGMENTATION["seg-b0"], classes=classes)
+        model = build(SEGMENTATION["seg-b0"], classes=classes)
         norms = [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)]
         for layer in norms:
             layer.momentum = None
@@ -112,10 +112,9 @@ def stored():
 def graph() -> Path:
     """The model as a graph file."""
     from densevit.graph import write_graph
-    from densevit.tasks.table import task_for
 
     path = folder() / "tiny.onnx"
-    write_graph(*stored(), task_for(manifest()).signatures["forward"], path)
+    write_graph(*stored(), path)
     return path
 
 

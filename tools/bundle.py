@@ -23,7 +23,6 @@ from densevit.models.checkpoints import save_own
 from densevit.models.loading import load_network
 from densevit.predict import load
 from densevit.runtimes.openvino import supports
-from densevit.tasks.table import task_for
 from densevit.weights import ASSETS
 
 MAX_LOSS = 0.1
@@ -38,14 +37,13 @@ def main(
     """Measure, then write `NAME.safetensors` and `NAME.onnx`."""
     network, manifest = load_network(weights, None)
     manifest = replace(manifest, size=size, verified_precisions=("fp32",))
-    signature = task_for(manifest).signatures["forward"]
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder) / "graph.onnx"
-        write_graph(network, manifest, signature, graph)
+        write_graph(network, manifest, graph)
         manifest = _measured(graph, manifest, data)
     save_own(network, out / f"{manifest.name}.safetensors", manifest)
     network, manifest = load_network(out / f"{manifest.name}.safetensors", None)
-    write_graph(network, manifest, signature, out / f"{manifest.name}.onnx")
+    write_graph(network, manifest, out / f"{manifest.name}.onnx")
 
 
 def _measured(graph: Path, manifest: Manifest, data: str) -> Manifest:

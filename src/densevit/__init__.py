@@ -13,13 +13,26 @@ if TYPE_CHECKING:
     from densevit.imaging import PictureError
     from densevit.models.build import create_model
     from densevit.predict import Model, load
+    from densevit.tasks.classification import ClassificationResult
+    from densevit.tasks.promptable import Scene
     from densevit.tasks.segmentation import SegmentationResult
 
-__all__ = ["Model", "PictureError", "SegmentationResult", "__version__", "create_model", "load"]
+__all__ = [
+    "ClassificationResult",
+    "Model",
+    "PictureError",
+    "Scene",
+    "SegmentationResult",
+    "__version__",
+    "create_model",
+    "load",
+]
 
 _HOMES = {
+    "ClassificationResult": "densevit.tasks.classification",
     "Model": "densevit.predict",
     "PictureError": "densevit.imaging",
+    "Scene": "densevit.tasks.promptable",
     "SegmentationResult": "densevit.tasks.segmentation",
     "create_model": "densevit.models.build",
     "load": "densevit.predict",

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 _TABLES = Path(__file__).parent / "assets" / "classes.json"
+_IMAGENET = Path(__file__).parent / "assets" / "imagenet.json"
 
 
 @dataclass(frozen=True)
 class ClassTable:
-    """One name and one RGB colour per class, in the order of the network's outputs."""
+    """One name per class in the order of the network's outputs, and one RGB colour where classes are drawn."""
 
     names: tuple[str, ...]
     colours: tuple[tuple[int, int, int], ...]
@@ -28,13 +29,26 @@ class ClassTable:
 
 @cache
 def class_table(data_set: str) -> ClassTable:
-    """The classes of "camvid", "cityscapes" or "ade20k".
+    """The classes of "camvid", "cityscapes", "ade20k" or "imagenet" (which have no colours).
 
     Raises:
         ValueError: another data set.
     """
+    if data_set == "imagenet":
+        return ClassTable(tuple(_imagenet()["names"]), ())
     tables = json.loads(_TABLES.read_text(encoding="utf-8"))
     if data_set not in tables:
-        raise ValueError(f"no classes known for {data_set!r}; known: {', '.join(sorted(tables))}")
+        raise ValueError(f"no classes known for {data_set!r}; known: {', '.join(sorted([*tables, 'imagenet']))}")
     table = tables[data_set]
     return ClassTable(tuple(table["names"]), tuple((r, g, b) for r, g, b in table["palette"]))
+
+
+def imagenet_wnids() -> tuple[str, ...]:
+    """WordNet identifiers of ImageNet's 1000 classes, in the order of `class_table("imagenet")`."""
+    return tuple(_imagenet()["wnids"])
+
+
+@cache
+def _imagenet() -> dict[str, list[str]]:
+    table: dict[str, list[str]] = json.loads(_IMAGENET.read_text(encoding="utf-8"))
+    return table

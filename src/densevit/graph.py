@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,46 +18,49 @@ from torch import nn
 from densevit.files import replacing
 from densevit.manifest import CONVERTER, METADATA_KEY, Manifest
 from densevit.messages import first_line
-from densevit.models.deploy import PictureInput, for_export
+from densevit.models.build import functions
+from densevit.models.deploy import for_export, taking
 from densevit.runtimes.openvino import OpenVINORuntime
-from densevit.tasks.base import Signature
+from densevit.tasks.base import Signature, TensorSpec
+from densevit.tasks.table import task_for
 
 TOLERANCE = 5e-4
 """Largest difference between graph and model."""
 
-_USUAL_LOGIT = 25.0  # float32 rounding grows with the values; those of trained networks stay below this
+_USUAL_OUTPUT = 25.0  # float32 rounding grows with the values; those of trained networks stay below this
 
 
 class GraphError(ValueError):
     """A model could not be written as a graph, or the graph does not answer as the model does."""
 
 
-def write_graph(network: nn.Module, manifest: Manifest, signature: Signature, path: Path) -> None:
-    """Writes the network as a graph file and runs it beside the network before it takes its place.
+def write_graph(network: nn.Module, manifest: Manifest, path: Path) -> None:
+    """Writes a network as a graph file and runs it beside the network before it takes its place.
+
+    The graph is the function that takes the picture, the first of the task's signatures; axes that the
+    signature names by a text stay dynamic.
 
     Args:
-        network: (B, C, H, W) normalised float32 -> (B, K, h, w).
+        network: its functions take normalised float32 (B, C, H, W).
         manifest: goes into the header, with the converter's version added.
-        signature: names and axes of the function.
         path: the `.onnx` file; written atomically.
 
     Raises:
-        GraphError: the exporter failed, or the two differ by more than `TOLERANCE` (more for huge logits).
+        GraphError: the exporter failed, or the two differ by more than `TOLERANCE` (more for huge outputs).
     """
-    module = PictureInput(for_export(network).float(), manifest.mean, manifest.std).eval()
+    function, signature = next(iter(task_for(manifest).signatures.items()))
+    part = for_export(functions(network)[function]).float()
+    module = taking(part, signature.inputs[0].dtype, manifest).eval()
     manifest = replace(manifest, converter=CONVERTER)
     with replacing(path) as temporary:
         _export(module, manifest, signature, temporary)
-        _compare(module, manifest, signature, temporary)
+        _compare(module, manifest, function, signature, temporary)
 
 
 def _export(module: nn.Module, manifest: Manifest, signature: Signature, path: Path) -> None:
     (source,), (target,) = signature.inputs, signature.outputs
-    batch = torch.export.Dim("batch", min=1, max=1024)
-    # sides are multiples, which the exporter is told by their factors
-    sides = [manifest.multiple * torch.export.Dim(name, min=1, max=1024) for name in ("rows", "columns")]
     # a batch of 1 and a square picture would be baked in
-    example = torch.zeros(2, 3 * manifest.multiple, 5 * manifest.multiple, len(manifest.mean), dtype=torch.uint8)
+    example = torch.zeros(_shape(source, manifest, batch=2, sides=(3, 5)), dtype=getattr(torch, source.dtype))
     with _quiet(), torch.no_grad():
         try:
             program = torch.onnx.export(
@@ -66,13 +70,32 @@ def _export(module: nn.Module, manifest: Manifest, signature: Signature, path: P
                 verbose=False,
                 input_names=[source.name],
                 output_names=[target.name],
-                dynamic_shapes=({0: batch, 1: sides[0], 2: sides[1]},),
+                dynamic_shapes=(_dynamic_axes(source, manifest),),
             )
         except Exception as error:
             raise GraphError(f"{manifest.name}: the exporter failed ({first_line(error)})") from error
     assert program is not None
     program.model.metadata_props[METADATA_KEY] = manifest.to_json()
     program.save(str(path), external_data=False)
+
+
+def _dynamic_axes(source: TensorSpec, manifest: Manifest) -> dict[int, Any]:
+    """Batch as it comes; sides are multiples, which the exporter is told by their factors."""
+    axes: dict[int, Any] = {}
+    for index, axis in enumerate(source.shape):
+        if axis == "batch":
+            axes[index] = torch.export.Dim("batch", min=1, max=1024)
+        elif isinstance(axis, str):
+            axes[index] = manifest.multiple * torch.export.Dim(axis, min=1, max=1024)
+    return axes
+
+
+def _shape(source: TensorSpec, manifest: Manifest, *, batch: int, sides: tuple[int, int]) -> tuple[int, ...]:
+    """The source's shape with that batch, and sides of so many multiples where they are dynamic."""
+    dynamic = iter(side * manifest.multiple for side in sides)
+    return tuple(
+        batch if axis == "batch" else next(dynamic) if isinstance(axis, str) else axis for axis in source.shape
+    )
 
 
 @contextmanager
@@ -89,24 +112,34 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _compare(module: nn.Module, manifest: Manifest, signature: Signature, path: Path) -> None:
+def _compare(module: nn.Module, manifest: Manifest, function: str, signature: Signature, path: Path) -> None:
     (source,), (target,) = signature.inputs, signature.outputs
     runtime = OpenVINORuntime(path, precision="fp32")
-    for rows, columns in ((4, 7), (6, 3)):
-        picture = _test_picture(rows * manifest.multiple, columns * manifest.multiple, len(manifest.mean))
+    for seed, sides in enumerate(((4, 7), (6, 3))):
+        tensor = _test_tensor(source, _shape(source, manifest, batch=1, sides=sides), seed)
         with torch.inference_mode():
-            expected = module(torch.from_numpy(picture)).numpy()
-        got = runtime.run("forward", {source.name: picture})[target.name]
+            expected = module(torch.from_numpy(tensor)).numpy()
+        got = runtime.run(function, {source.name: tensor})[target.name]
         with np.errstate(invalid="ignore"):
             difference = float(np.abs(got - expected).max()) if got.shape == expected.shape else float("inf")
         # written so that a NaN fails too
-        if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max()) / _USUAL_LOGIT):
-            raise GraphError(f"{manifest.name}: graph and model differ by {difference:.2g} at {picture.shape}")
+        if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max()) / _USUAL_OUTPUT):
+            raise GraphError(f"{manifest.name}: graph and model differ by {difference:.2g} at {tensor.shape}")
 
 
-def _test_picture(height: int, width: int, channels: int) -> NDArray[np.uint8]:
+def _test_tensor(source: TensorSpec, shape: tuple[int, ...], seed: int) -> NDArray[Any]:
+    """A picture for pictures, as they are (B, H, W, C) or normalised (B, C, H, W)."""
+    if source.dtype == "uint8":
+        _, height, width, channels = shape
+        return _test_picture(height, width, channels, seed)
+    _, channels, height, width = shape
+    picture = _test_picture(height, width, channels, seed).transpose(0, 3, 1, 2)
+    return np.ascontiguousarray(picture.astype(np.float32) / 64 - 2)
+
+
+def _test_picture(height: int, width: int, channels: int, seed: int) -> NDArray[np.uint8]:
     """(1, H, W, C): smooth structure with noise, and a black part, where the attention's sums can vanish."""
-    generator = np.random.default_rng(0)
+    generator = np.random.default_rng(seed)
     coarse = generator.uniform(0, 255, (height // 16, width // 16, channels))
     picture = coarse.repeat(16, axis=0).repeat(16, axis=1) + generator.normal(0, 8, (height, width, channels))
     picture[: height // 4] = 0

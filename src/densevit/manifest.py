@@ -36,6 +36,7 @@ class Manifest:
     size: str = "native"  # the size policy
     published_size: str = "native"  # what "--size published" means
     resize: Literal["cv2_cubic", "pil_bilinear", "pil_bicubic"] = "pil_bilinear"  # to the working size
+    crop_ratio: float = 1.0  # share of the resized shorter side that a centre crop keeps (classification)
     multiple: int = 32  # sides of the network's input are multiples of this, itself one of 16
     weights_precision: Literal["fp32", "fp16"] = "fp32"  # the precision of the stored weights
     verified_precisions: tuple[str, ...] = ("fp32",)  # that lose at most 0.1 points on the validation set
@@ -81,6 +82,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "size": lambda value: _is_text(value),
     "published_size": lambda value: _is_text(value),
     "resize": lambda value: value in _RESIZES,
+    "crop_ratio": lambda value: _is_number(value) and 0 < value <= 1,
     "multiple": lambda value: type(value) is int and 16 <= value <= 1024 and value % 16 == 0,
     "weights_precision": lambda value: value in _WEIGHTS_PRECISIONS,
     "verified_precisions": lambda value: _is_list(value, _is_text),

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar, cast, get_args, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +20,12 @@ from densevit.imaging import DEFAULT_MAX_PIXELS, Picture, PictureError, Placemen
 from densevit.manifest import CONVERTER, Manifest, ManifestError
 from densevit.messages import one_line
 from densevit.runtimes.base import PRECISIONS, Precision, Runtime, RuntimeFailedError, RuntimeUnavailableError
-from densevit.tasks.segmentation import Segmentation, SegmentationResult
+from densevit.tasks.base import Task
 from densevit.tasks.table import task_for
 from densevit.zoo import Entry, find
 
 if TYPE_CHECKING:
-    from densevit.models.build import DenseModel
+    from densevit.models.build import Network
 
 _log = logging.getLogger("densevit")
 
@@ -38,7 +38,10 @@ class TorchNeededError(RuntimeUnavailableError):
     """What was asked for needs PyTorch, and it is not installed."""
 
 
-class Model:
+Result = TypeVar("Result")
+
+
+class Model(Generic[Result]):
     """A task, a runtime, and the pictures that pass through them.
 
     Args:
@@ -47,24 +50,26 @@ class Model:
         manifest: what the model says of itself.
     """
 
-    def __init__(self, task: Segmentation, runtime: Runtime, manifest: Manifest) -> None:
+    def __init__(self, task: Task[Result], runtime: Runtime, manifest: Manifest) -> None:
         self.task = task
         self.runtime = runtime
         self.manifest = manifest
+        # the one that takes the picture
+        self._function = next(iter(task.signatures))
 
     def __repr__(self) -> str:
         runtime = self.runtime
         return f"Model({self.manifest.name}, {runtime.name}, {runtime.precision}, {runtime.device})"
 
     @overload
-    def predict(self, source: Picture, *, max_pixels: int = ...) -> SegmentationResult: ...
+    def predict(self, source: Picture, *, max_pixels: int = ...) -> Result: ...
 
     @overload
-    def predict(self, source: list[Any], *, max_pixels: int = ...) -> list[SegmentationResult]: ...
+    def predict(self, source: list[Any], *, max_pixels: int = ...) -> list[Result]: ...
 
     def predict(
         self, source: Picture | list[Any], *, max_pixels: int = DEFAULT_MAX_PIXELS
-    ) -> SegmentationResult | list[SegmentationResult]:
+    ) -> Result | list[Result]:
         """The answer for a picture, or for each of a list.
 
         Args:
@@ -85,7 +90,7 @@ class Model:
 
     def stream(
         self, sources: Iterable[Picture], *, max_pixels: int = DEFAULT_MAX_PIXELS, ahead: int = 3
-    ) -> Iterator[SegmentationResult | PictureError]:
+    ) -> Iterator[Result | PictureError]:
         """Answers in the order of the sources; the next pictures are decoded while one is inferred.
 
         Args:
@@ -117,14 +122,20 @@ class Model:
                     future.cancel()
 
     def logits(self, source: Picture, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[np.float32]:
-        """(classes, h, w) float32 as the network gives them for the padded working picture.
+        """What the network gives for the padded working picture, before any postprocessing.
+
+        Returns:
+            float32, (classes, h, w) for segmentation and (classes,) for classification.
 
         Raises:
             PictureError: as `predict`.
+            ValueError: a model whose answer is no logits.
         """
+        if "logits" not in {spec.name for spec in self.task.signatures[self._function].outputs}:
+            raise ValueError(f"{self.manifest.name}: a {self.manifest.task} model has no logits; use predict")
         prepared = self._prepare(source, max_pixels)
         with _about(prepared.name):
-            logits: NDArray[np.float32] = self.runtime.run("forward", prepared.tensors)["logits"][0]
+            logits: NDArray[np.float32] = self.runtime.run(self._function, prepared.tensors)["logits"][0]
         return logits
 
     def _prepare(self, source: Any, max_pixels: int) -> _Prepared:
@@ -133,9 +144,9 @@ class Model:
         with _about(name):
             return _Prepared(name, picture, *self.task.preprocess(picture))
 
-    def _infer(self, prepared: _Prepared) -> SegmentationResult:
+    def _infer(self, prepared: _Prepared) -> Result:
         with _about(prepared.name):
-            raw = self.runtime.run("forward", prepared.tensors)
+            raw = self.runtime.run(self._function, prepared.tensors)
             return self.task.postprocess(raw, prepared.placement, prepared.picture)
 
 
@@ -171,12 +182,13 @@ def load(
     device: str = "auto",
     size: str | None = None,
     threads: int = 0,
-) -> Model:
-    """A model ready to predict.
+) -> Model[Any]:
+    """A model ready to predict; its task decides the type of its results.
 
     Args:
-        model: a name of the zoo, a graph file (`.onnx`) or an own weights file (`.safetensors`).
-        weights: a weights file for a named model: official, or own.
+        model: a name of the zoo, a graph file (`.onnx`) or a weights file that says what it is: an own one
+            (`.safetensors`), or an official or timm checkpoint of a published model.
+        weights: a weights file for a named model: official, timm's, or own.
         runtime: "auto" is OpenVINO on the CPU, eager PyTorch on any other device.
         precision: "auto" is bf16 where the CPU has it and the model was verified in it, fp32 otherwise.
         device: "auto", "cpu", and for eager "cuda", "cuda:N", "mps".
@@ -230,9 +242,7 @@ def _origin(model: str | Path, given: str | Path | None) -> _Origin:
         raise weights.WeightsError(
             f"{entry.name}: no weights are bundled with this installation; pass weights=FILE"
         )
-    return _Origin(
-        entry.name, tensors=weights.fetch(entry.hub.repository, entry.hub.name), manifest=entry.manifest()
-    )
+    return _Origin(entry.name, tensors=weights.fetch(entry.hub), manifest=entry.manifest())
 
 
 def _given_weights(entry: Entry, path: Path) -> _Origin:
@@ -246,7 +256,7 @@ def _given_weights(entry: Entry, path: Path) -> _Origin:
 
 def _load_openvino(
     origin: _Origin, precision: Precision | Literal["auto"], device: str, size: str | None, threads: int
-) -> Model:
+) -> Model[Any]:
     from densevit.runtimes.openvino import GraphFileError, OpenVINORuntime
 
     if device not in ("auto", "cpu"):
@@ -267,33 +277,38 @@ def _load_openvino(
         raise weights.WeightsError(
             f"{graph}: holds {manifest.architecture}, {origin.manifest.architecture} was asked for"
         )
-    return Model(task_for(manifest, size=size), runtime, manifest)
+    return _model(runtime, manifest, size)
 
 
 def _load_eager(
     origin: _Origin, precision: Precision | Literal["auto"], device: str, size: str | None, threads: int
-) -> Model:
+) -> Model[Any]:
     network, manifest = _network(origin, f"runtime eager for {origin.name}", ("torch",))
     from densevit.runtimes.eager import EagerRuntime
 
     runtime = EagerRuntime(network, manifest, device=device, precision=precision, threads=threads)
-    return Model(task_for(manifest, size=size), runtime, manifest)
+    return _model(runtime, manifest, size)
 
 
-def _network(origin: _Origin, purpose: str, packages: tuple[str, ...]) -> tuple[DenseModel, Manifest]:
+def _model(runtime: Runtime, manifest: Manifest, size: str | None) -> Model[Any]:
+    return Model(cast("Task[Any]", task_for(manifest, size=size)), runtime, manifest)
+
+
+def _network(origin: _Origin, purpose: str, packages: tuple[str, ...]) -> tuple[Network, Manifest]:
     if origin.tensors is None:
         raise weights.WeightsError(f"{origin.name}: {purpose} needs a weights file, a graph file does not do")
     if missing := [package for package in packages if importlib.util.find_spec(package) is None]:
         raise TorchNeededError(f"{purpose} needs {', '.join(missing)}: pip install 'densevit[torch]'")
-    from densevit.models.loading import load_network
+    from densevit.foreign import open_network
 
-    return load_network(origin.tensors, origin.manifest)
+    return open_network(origin.tensors, origin.manifest)
 
 
 def _converted(origin: _Origin) -> Path:
     """The graph of a weights file: from the cache, or made through PyTorch and put there."""
     assert origin.tensors is not None
-    foreign = "" if origin.manifest is None else origin.manifest.to_json()
+    # a file whose tensors must tell what it is may need its name for it
+    foreign = origin.tensors.stem if origin.manifest is None else origin.manifest.to_json()
     path = cache.graph_path(weights.hash_file(origin.tensors), foreign, CONVERTER)
     if path.is_file():
         cache.touch(path)
@@ -304,6 +319,6 @@ def _converted(origin: _Origin) -> Path:
     from densevit.graph import write_graph
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_graph(network, manifest, task_for(manifest).signatures["forward"], path)
+    write_graph(network, manifest, path)
     cache.trim(path)
     return path

@@ -7,24 +7,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from densevit.classes import class_table
-from densevit.manifest import Manifest
-from densevit.variants import SEGMENTATION, Cost, count
-from densevit.weights import ASSETS, is_cached
+from densevit.classes import ClassTable, class_table
+from densevit.manifest import IMAGENET_MEAN, IMAGENET_STD, Manifest
+from densevit.variants import Cost, architecture, count
+from densevit.weights import ASSETS, HubFile, is_cached
 
-OFFICIAL_SEGMENTATION = "han-cai/efficientvit-seg"
+_SEGMENTATION_FILES = "han-cai/efficientvit-seg"
+_CLASSIFICATION_FILES = "han-cai/efficientvit-cls"
+_PROMPTABLE_FILES = "mit-han-lab/efficientvit-sam"
+
+# Segment Anything's, for channels in 0..1
+_SAM_MEAN = (123.675 / 255, 116.28 / 255, 103.53 / 255)
+_SAM_STD = (58.395 / 255, 57.12 / 255, 57.375 / 255)
 
 
 class UnknownModelError(ValueError):
     """No model of that name; the message lists those there are."""
-
-
-@dataclass(frozen=True)
-class HubFile:
-    """A published file: repository on the Hugging Face hub, name in it."""
-
-    repository: str
-    name: str
 
 
 @dataclass(frozen=True)
@@ -33,17 +31,20 @@ class Entry:
 
     Attributes:
         name: as given to `densevit.load`.
+        task: what it is asked.
         architecture: key of the variant table.
-        data_set: whose classes the model knows.
+        data_set: whose classes the model knows; "" where it knows none.
         size: default size policy.
         published_size: the paper's evaluation.
         resolution: (height, width) at which MACs are counted.
         hub: where the published weights are, None for bundled models.
-        published: figures of the paper or the official repository.
+        published: figures of the paper or the official repository, in percent.
         licence: of the weights.
+        crop_ratio: share of the resized shorter side that a centre crop keeps.
     """
 
     name: str
+    task: Literal["segmentation", "classification", "promptable"]
     architecture: str
     data_set: str
     size: str
@@ -52,7 +53,7 @@ class Entry:
     hub: HubFile | None = None
     published: Mapping[str, float] = field(default_factory=dict)
     licence: str = "Apache-2.0"
-    task: Literal["segmentation"] = "segmentation"
+    crop_ratio: float = 1.0
 
     @property
     def graph(self) -> Path | None:
@@ -73,68 +74,163 @@ class Entry:
             return "bundled"
         if self.hub is None:
             return "none"
-        return "cached" if is_cached(self.hub.repository, self.hub.name) else "hub"
+        return "cached" if is_cached(self.hub) else "hub"
+
+    @property
+    def classes(self) -> ClassTable:
+        """Names and colours of the classes; empty for a model that knows none."""
+        return class_table(self.data_set) if self.data_set else ClassTable((), ())
 
     @property
     def cost(self) -> Cost:
         """Learnable parameters, and MACs at `resolution`."""
-        classes = len(class_table(self.data_set).names)
-        return count(SEGMENTATION[self.architecture], self.resolution, classes=classes)
+        return count(architecture(self.architecture), self.resolution, classes=len(self.classes.names))
 
     def manifest(self) -> Manifest:
         """The manifest of foreign weights that are loaded under this name."""
-        table = class_table(self.data_set)
+        table = self.classes
+        promptable = self.task == "promptable"
         return Manifest(
             name=self.name,
             task=self.task,
             architecture=self.architecture,
             class_names=table.names,
             palette=table.colours,
+            mean=_SAM_MEAN if promptable else IMAGENET_MEAN,
+            std=_SAM_STD if promptable else IMAGENET_STD,
             size=self.size,
             published_size=self.published_size,
+            resize="pil_bicubic" if self.task == "classification" else "pil_bilinear",
+            crop_ratio=self.crop_ratio,
+            # an image encoder of Segment Anything takes one size
+            multiple=self.resolution[0] if promptable else 32,
             licence=self.licence,
         )
 
 
-def _entries() -> Iterator[Entry]:
-    yield Entry("seg-b0-camvid", "seg-b0", "camvid", "short:720", "native", (720, 960))
+def _segmentation() -> Iterator[Entry]:
+    yield Entry("seg-b0-camvid", "segmentation", "seg-b0", "camvid", "short:720", "native", resolution=(720, 960))
     cityscapes = {"b0": 75.653, "b1": 80.547, "b2": 82.073, "b3": 83.016, "l1": 82.716, "l2": 83.228}
     for variant, miou in cityscapes.items():
         yield Entry(
             f"seg-{variant}-cityscapes",
+            "segmentation",
             f"seg-{variant}",
             "cityscapes",
             "short:1024",
             "exact:1024x2048",
             (1024, 2048),
-            HubFile(OFFICIAL_SEGMENTATION, f"efficientvit_seg_{variant}_cityscapes.pt"),
+            HubFile(_SEGMENTATION_FILES, f"efficientvit_seg_{variant}_cityscapes.pt"),
             {"miou": miou},
         )
     ade20k = {"b1": 42.840, "b2": 45.941, "b3": 49.013, "l1": 49.191, "l2": 50.702}
     for variant, miou in ade20k.items():
         yield Entry(
             f"seg-{variant}-ade20k",
+            "segmentation",
             f"seg-{variant}-ade20k",
             "ade20k",
             "short:512",
             "short:512/32",
             (512, 512),
-            HubFile(OFFICIAL_SEGMENTATION, f"efficientvit_seg_{variant}_ade20k.pt"),
+            HubFile(_SEGMENTATION_FILES, f"efficientvit_seg_{variant}_ade20k.pt"),
             {"miou": miou},
         )
 
 
-ZOO: dict[str, Entry] = {entry.name: entry for entry in _entries()}
+# variant -> side in pixels -> (top-1, top-5); B0's were never published
+_IMAGENET: dict[str, dict[int, tuple[float, float] | None]] = {
+    "b0": {224: None},
+    "b1": {224: (79.390, 94.346), 256: (79.918, 94.704), 288: (80.410, 94.984)},
+    "b2": {224: (82.100, 95.782), 256: (82.698, 96.096), 288: (83.086, 96.302)},
+    "b3": {224: (83.468, 96.356), 256: (83.806, 96.514), 288: (84.150, 96.732)},
+    "l1": {224: (84.484, 96.862)},
+    "l2": {
+        224: (85.050, 97.090),
+        256: (85.366, 97.216),
+        288: (85.630, 97.364),
+        320: (85.734, 97.438),
+        384: (85.978, 97.518),
+    },
+    "l3": {
+        224: (85.814, 97.198),
+        256: (85.938, 97.318),
+        288: (86.070, 97.440),
+        320: (86.230, 97.474),
+        384: (86.408, 97.632),
+    },
+}
+
+
+def _classification() -> Iterator[Entry]:
+    for variant, rows in _IMAGENET.items():
+        for side, scores in rows.items():
+            yield Entry(
+                f"cls-{variant}-r{side}",
+                "classification",
+                f"cls-{variant}",
+                "imagenet",
+                f"exact:{side}x{side}",
+                f"exact:{side}x{side}",
+                (side, side),
+                HubFile(_CLASSIFICATION_FILES, f"efficientvit_{variant}_r{side}.pt"),
+                dict(zip(("top1", "top5"), scores, strict=True)) if scores else {},
+                # the official evaluation has no command for B0, which is taken to be like B1
+                crop_ratio=0.95 if variant in ("b0", "b1") else 1.0,
+            )
+
+
+# variant -> (side in pixels, COCO mask AP, LVIS mask AP with ViTDet's boxes, leading digits of the file's SHA-256)
+_SEGMENT_ANYTHING = {
+    "l0": (512, 45.7, 41.8, "c4f994b01a16d48bcf2fbbb089448cfbf58fae5811edfa8113c953b8b8cc64b8"),
+    "l1": (512, 46.2, 42.1, "fa151df2b9b9"),
+    "l2": (512, 46.6, 42.7, "d4bfd842224c"),
+    "xl0": (1024, 47.5, 43.9, ""),
+    "xl1": (1024, 47.8, 44.4, ""),
+}
+
+
+def _promptable() -> Iterator[Entry]:
+    for variant, (side, coco, lvis, sha256) in _SEGMENT_ANYTHING.items():
+        yield Entry(
+            f"sam-{variant}",
+            "promptable",
+            f"sam-{variant}",
+            "",
+            f"long:{side}",
+            f"long:{side}",
+            (side, side),
+            HubFile(_PROMPTABLE_FILES, f"efficientvit_sam_{variant}.pt", sha256),
+            {"coco_ap": coco, "lvis_ap": lvis},
+        )
+
+
+ZOO: dict[str, Entry] = {entry.name: entry for entry in (*_segmentation(), *_classification(), *_promptable())}
 """Every model by name."""
 
 
 def find(name: str) -> Entry:
-    """The row of that name; the official names (`efficientvit-seg-b0-cityscapes`) are accepted too.
+    """The row of that name.
+
+    The official names are accepted too: `efficientvit-seg-b0-cityscapes`, `efficientvit-b1-r224` (also with
+    `-cls-`), `efficientvit-sam-l0`; and those of timm: `efficientvit_b1.r224_in1k`.
 
     Raises:
         UnknownModelError: no such model.
     """
-    own = name.lower().replace("_", "-").removeprefix("efficientvit-")
+    own = name.lower().replace("_", "-").replace(".", "-")
+    if own not in ZOO and own.startswith("efficientvit-"):
+        own = own.removeprefix("efficientvit-").removesuffix("-in1k")
+        own = own if own in ZOO else f"cls-{own}"
     if own not in ZOO:
         raise UnknownModelError(f"unknown model {name!r}; known: {', '.join(ZOO)}")
     return ZOO[own]
+
+
+def made_of(architecture: str, classes: int) -> list[Entry]:
+    """The published models of that architecture with so many classes, 0 where there are none."""
+    return [
+        entry
+        for entry in ZOO.values()
+        if entry.hub and entry.architecture == architecture and len(entry.classes.names) == classes
+    ]

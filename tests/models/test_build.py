@@ -8,11 +8,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from densevit.models.attention import MultiScaleAttention
 from densevit.models.backbone import Backbone, Feature
 from densevit.models.blocks import residual_block
-from densevit.models.build import build_segmentation, create_model, segmentation_table
+from densevit.models.build import build_dense, create_model, with_ablations
 from densevit.models.fusion import Fusion
 from densevit.models.heads import SegmentationHead
 from densevit.models.layers import ConvNorm, activation_layer
-from densevit.variants import BACKBONES, SEGMENTATION, count
+from densevit.variants import BACKBONES, SEGMENTATION, architecture, count
 
 ABLATIONS = {
     "classes": {"classes": 7},
@@ -76,7 +76,7 @@ def test_parameters_of_ablations(name, case):
     with FakeTensorMode():
         model = create_model(name, **options)
     shape = {key: value for key, value in options.items() if key in ("classes", "in_channels")}
-    table = segmentation_table(name, **{k: v for k, v in options.items() if k not in shape})
+    table = with_ablations(architecture(name), **{k: v for k, v in options.items() if k not in shape})
     assert learnable(model) == count(table, (64, 64), **shape).params
 
 
@@ -98,7 +98,7 @@ def test_macs_of_ablations(case):
         model = create_model("seg-b0", **options)
         x = torch.empty(1, options.get("in_channels", 3), 64, 96)
     shape = {key: value for key, value in options.items() if key in ("classes", "in_channels")}
-    table = segmentation_table("seg-b0", **{k: v for k, v in options.items() if k not in shape})
+    table = with_ablations(architecture("seg-b0"), **{k: v for k, v in options.items() if k not in shape})
     assert counted_macs(model, x) == count(table, (64, 96), **shape).macs
 
 
@@ -205,7 +205,7 @@ def test_convolution_with_norm():
 
 def test_models_can_be_trained():
     torch.manual_seed(0)
-    model = build_segmentation(SEGMENTATION["seg-b0"], classes=3).train()
+    model = build_dense(SEGMENTATION["seg-b0"], classes=3).train()
     model(torch.randn(2, 3, 64, 64)).square().mean().backward()
     for name, weight in model.named_parameters():
         assert weight.grad is not None, name

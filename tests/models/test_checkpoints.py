@@ -14,18 +14,10 @@ import reference
 import torch
 
 from densevit.manifest import METADATA_KEY, Manifest
-from densevit.models.build import DenseModel, build_segmentation, create_model
-from densevit.models.checkpoints import (
-    WeightsMismatchError,
-    from_official,
-    is_official,
-    load_state,
-    official_name,
-    own_tensors,
-    read_pickled,
-    save_own,
-)
+from densevit.models.build import DenseModel, build_dense, create_model
+from densevit.models.checkpoints import WeightsMismatchError, load_state, own_tensors, read_pickled, save_own
 from densevit.models.loading import load_network
+from densevit.models.names import convention, official_name, own_names
 from densevit.variants import SEGMENTATION
 from densevit.weights import WeightsError, hash_tensors, read_tensors
 
@@ -35,7 +27,7 @@ MANIFEST = Manifest("seg-b0-test", "segmentation", "seg-b0", class_names=("sky",
 
 def named_shapes(name: str) -> dict[str, list[int]]:
     with torch.device("meta"):
-        model = build_segmentation(SEGMENTATION[name])
+        model = build_dense(SEGMENTATION[name])
     return {
         official_name(key, SEGMENTATION[name]): list(tensor.shape) for key, tensor in model.state_dict().items()
     }
@@ -73,13 +65,13 @@ def test_names_and_shapes_are_the_references(name):
     assert ours == reference.shapes(reference.ROWS[name])
     # no two tensors share a name
     with torch.device("meta"):
-        assert len(ours) == len(build_segmentation(SEGMENTATION[name]).state_dict())
+        assert len(ours) == len(build_dense(SEGMENTATION[name]).state_dict())
 
 
 def test_official_tensors_arrive_one_to_one():
     state = official_state()
     model = create_model("seg-b0")
-    own = from_official(state, model, TABLE)
+    own = own_names(state, model.state_dict(), TABLE)
     assert own.keys() == model.state_dict().keys()
     load_state(model, own, source="x.pt")
     for name, tensor in model.state_dict().items():
@@ -88,15 +80,15 @@ def test_official_tensors_arrive_one_to_one():
 
 
 def test_official_or_own_by_the_keys():
-    assert is_official(official_state())
-    assert not is_official(create_model("seg-b0").state_dict())
-    assert not is_official({})
+    assert convention(official_state()) == "official"
+    assert convention(create_model("seg-b0").state_dict()) == "own"
+    assert convention({}) == "own"
 
 
 def test_counters_of_batches_do_not_matter():
     state = {k: v for k, v in official_state().items() if not k.endswith("num_batches_tracked")}
     model = create_model("seg-b0")
-    load_state(model, from_official(state, model, TABLE), source="x.pt")
+    load_state(model, own_names(state, model.state_dict(), TABLE), source="x.pt")
 
 
 class TestMismatch:
@@ -106,7 +98,7 @@ class TestMismatch:
         model = create_model("seg-b0") if model is None else model
         before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         with pytest.raises(WeightsMismatchError) as error:
-            load_state(model, from_official(state, model, TABLE), source="folder/x.pt")
+            load_state(model, own_names(state, model.state_dict(), TABLE), source="folder/x.pt")
         assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
         assert "folder/x.pt" in str(error.value)
         return str(error.value)
@@ -143,7 +135,7 @@ class TestMismatch:
             model = create_model("seg-l1")
         state = official_state()
         with pytest.raises(WeightsMismatchError, match=r"y\.pt"):
-            load_state(model, from_official(state, model, SEGMENTATION["seg-l1"]), source="y.pt")
+            load_state(model, own_names(state, model.state_dict(), SEGMENTATION["seg-l1"]), source="y.pt")
 
     def test_nothing_at_all(self):
         assert "missing" in self.refused({})

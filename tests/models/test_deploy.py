@@ -8,15 +8,16 @@ from torch import nn
 
 from densevit.models.attention import MultiScaleAttention
 from densevit.models.build import create_model
-from densevit.models.checkpoints import from_official, load_state
+from densevit.models.checkpoints import load_state
 from densevit.models.deploy import PictureInput, fold_norms, for_export
+from densevit.models.names import own_names
 from densevit.variants import SEGMENTATION
 
 
 def random_model() -> nn.Module:
     state, _ = reference.invent(reference.ROWS["seg-b0"], torch.zeros(1, 3, 32, 32, dtype=torch.float64), seed=3)
     model = create_model("seg-b0")
-    load_state(model, from_official(state, model, SEGMENTATION["seg-b0"]), source="random")
+    load_state(model, own_names(state, model.state_dict(), SEGMENTATION["seg-b0"]), source="random")
     return model
 
 

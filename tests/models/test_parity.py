@@ -8,8 +8,9 @@ import reference
 import torch
 from PIL import Image
 
-from densevit.models.build import DenseModel, build_segmentation
-from densevit.models.checkpoints import from_official, is_official, load_state, read_pickled
+from densevit.models.build import DenseModel, build_dense
+from densevit.models.checkpoints import load_state, read_pickled
+from densevit.models.names import convention, own_names
 from densevit.variants import SEGMENTATION, SegmentationTable
 
 
@@ -38,9 +39,9 @@ CASES = {
 
 
 def loaded(table: SegmentationTable, state: dict[str, torch.Tensor]) -> DenseModel:
-    model = build_segmentation(table)
-    assert is_official(state)
-    load_state(model, from_official(state, model, table), source="random")
+    model = build_dense(table)
+    assert convention(state) == "official"
+    load_state(model, own_names(state, model.state_dict(), table), source="random")
     return model.eval()
 
 

@@ -12,6 +12,7 @@ from densevit.cli.options import Device, Json, Precision, Runtime, Weights, Work
 from densevit.cli.progress import progress_bar
 from densevit.data.table import SEGMENTATION_DATA, open_data
 from densevit.evaluate import evaluate_segmentation
+from densevit.tasks.segmentation import Segmentation
 
 
 def evaluate(
@@ -36,6 +37,8 @@ def evaluate(
     mapping = None if class_map is None else _read_class_map(class_map)
     samples = open_data(data, split)
     loaded = load_model(model, weights=weights, runtime=runtime, precision=precision, device=device, size=size)
+    if not isinstance(loaded.task, Segmentation):
+        raise ValueError(f"{loaded.manifest.name}: {loaded.manifest.task} models cannot be evaluated yet")
     with progress_bar("eval", len(samples)) as advance:
         evaluation = evaluate_segmentation(
             loaded.task, loaded.runtime, samples, class_map=mapping, progress=lambda done, total: advance()

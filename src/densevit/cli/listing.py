@@ -31,6 +31,7 @@ def _row(entry: Entry) -> dict[str, Any]:
         "name": entry.name,
         "task": entry.task,
         "params": cost.params,
+        **({} if cost.encoder_params is None else {"encoder_params": cost.encoder_params}),
         "macs": cost.macs,
         "resolution": list(entry.resolution),
         "published": dict(entry.published),

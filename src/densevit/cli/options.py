@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,7 +24,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
 def load_model(
     model: str, *, weights: Path | None, runtime: str, precision: str, device: str, size: str | None
-) -> Model:
+) -> Model[Any]:
     """`densevit.load` with the options as they came; unknown values are refused there."""
     return load(
         model,

@@ -3,6 +3,7 @@
 Sizes are (height, width), points are (x, y) in picture pixels, pictures are (H, W, 3) uint8 RGB arrays.
 """
 
+from densevit.imaging.cropping import centre_crop
 from densevit.imaging.placement import Padding, Placement, SizePolicy, fit
 from densevit.imaging.reading import read
 from densevit.imaging.resampling import ResizeKind, resize
@@ -21,6 +22,7 @@ __all__ = [
     "Size",
     "SizePolicy",
     "Source",
+    "centre_crop",
     "find",
     "fit",
     "read",

@@ -88,28 +88,36 @@ def _policy_refusal(text: str) -> str:
 class Placement:
     """How a picture lies in a network's input, and so the way back.
 
-    The picture was resized to `content`, which lies at the top left of `tensor`; the rest is padding.
+    The picture was resized to `content`, which lies in `tensor` with its top left corner at `offset`; what it
+    leaves free is padding, what reaches beyond was cut off.
     """
 
     picture: Size
     content: Size
     tensor: Size
+    offset: tuple[int, int] = (0, 0)  # (y, x) in pixels of the tensor; negative where a crop cut something off
 
     def __post_init__(self) -> None:
-        fits = self.content.height <= self.tensor.height and self.content.width <= self.tensor.width
+        axes = zip(self.offset, self.content, self.tensor, strict=True)
+        fits = all(
+            (first >= 0 and first + side <= whole) or (first <= 0 and first + side >= whole)
+            for first, side, whole in axes
+        )
         if min(*self.picture, *self.content) < 1 or not fits:
-            raise ValueError(f"placement: got {self}; allowed: sizes of at least 1, content within tensor")
+            raise ValueError(
+                f"placement: got {self}; allowed: sizes of at least 1, content within tensor or covering it"
+            )
 
     def points_to_tensor(self, points: ArrayLike) -> NDArray[np.float64]:
         """(N, 2) points (x, y) in picture pixels -> the same in pixels of the tensor.
 
         The top left corner of a picture is (0, 0) and its bottom right corner (width, height).
         """
-        return _points(points) * self._scale_xy()
+        return _points(points) * self._scale_xy() + self.offset[::-1]
 
     def points_to_picture(self, points: ArrayLike) -> NDArray[np.float64]:
         """(N, 2) points (x, y) in pixels of the tensor -> the same in picture pixels."""
-        return _points(points) / self._scale_xy()
+        return (_points(points) - self.offset[::-1]) / self._scale_xy()
 
     def scale_to(self, map_size: Size) -> tuple[float, float]:
         """Map pixels per picture pixel (vertical, horizontal), for a map that covers the whole tensor."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,6 +19,18 @@ class Feature:
 
     channels: int
     stride: int
+
+
+def of_strides(features: Sequence[Feature], strides: Sequence[int]) -> tuple[int, ...]:
+    """Which of the features have those strides, in their order.
+
+    Raises:
+        ValueError: there is none of some stride.
+    """
+    by_stride = {feature.stride: index for index, feature in enumerate(features)}
+    if missing := set(strides) - by_stride.keys():
+        raise ValueError(f"the backbone has no feature of stride {sorted(missing)}")
+    return tuple(by_stride[stride] for stride in strides)
 
 
 class Backbone(nn.Module):

@@ -8,7 +8,14 @@ from torch import Tensor, nn
 
 from densevit.models.attention import MultiScaleAttention
 from densevit.models.layers import ConvNorm
-from densevit.variants import Activation, BackboneTable, Block, Stage
+from densevit.variants import (
+    Activation,
+    BackboneTable,
+    Block,
+    NeckTable,
+    SegmentationHeadTable,
+    Stage,
+)
 
 
 class _Residual(nn.Module):
@@ -168,3 +175,20 @@ def residual_block(
             )
         case _:
             raise ValueError(f"no block {kind!r} from {channels_in} to {channels_out} with stride {stride}")
+
+
+def residual_stack(table: SegmentationHeadTable | NeckTable, *, norm_eps: float) -> nn.Sequential:
+    """The blocks behind a fusion of maps, all of one width."""
+    return nn.Sequential(
+        *(
+            residual_block(
+                table.block,
+                table.width,
+                table.width,
+                expand=table.expand,
+                activation=table.activation,
+                norm_eps=norm_eps,
+            )
+            for _ in range(table.depth)
+        )
+    )

@@ -1,4 +1,4 @@
-"""Names become modules: a backbone and a head, built here and nowhere else."""
+"""Names become modules: a backbone and what reads its maps, built here and nowhere else."""
 
 from __future__ import annotations
 
@@ -7,11 +7,33 @@ from dataclasses import replace
 from torch import Tensor, nn
 
 from densevit.models.backbone import Backbone
-from densevit.models.heads import SegmentationHead
-from densevit.variants import SEGMENTATION, SegmentationTable
+from densevit.models.heads import ClassificationHead, SegmentationHead
+from densevit.models.image_encoder import ImageEncoder
+from densevit.models.mask_decoder import MaskDecoder
+from densevit.models.prompts import PromptEncoder
+from densevit.variants import (
+    Architecture,
+    ClassificationTable,
+    PromptableTable,
+    SegmentationTable,
+    architecture,
+)
 
 
-class DenseModel(nn.Module):
+class Network(nn.Module):
+    """Any model: a module that says which of its parts are run, by the names of its task's signatures."""
+
+    def functions(self) -> dict[str, nn.Module]:
+        """Function name -> the module that computes it from normalised tensors."""
+        return {"forward": self}
+
+
+def functions(network: nn.Module) -> dict[str, nn.Module]:
+    """The parts of any network that are run, by name; a module that is no `Network` is its one function."""
+    return network.functions() if isinstance(network, Network) else {"forward": network}
+
+
+class DenseModel(Network):
     """A backbone and the head that reads its maps.
 
     Args:
@@ -25,34 +47,84 @@ class DenseModel(nn.Module):
         self.head = head
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) normalised picture -> the head's answer, (B, classes, H / 8, W / 8) for segmentation."""
+        """(B, C, H, W) normalised picture -> the head's answer.
+
+        That is (B, classes, H / 8, W / 8) for segmentation and (B, classes) for classification.
+        """
         out: Tensor = self.head(self.backbone(x))
         return out
 
 
-def build_segmentation(
-    table: SegmentationTable, *, classes: int | None = None, in_channels: int = 3
-) -> DenseModel:
-    """A segmentation model with random weights; `classes` defaults to the table's own count."""
+class PromptableModel(Network):
+    """Segment Anything: an embedding of the picture, and masks from it for prompts (arXiv 2304.02643).
+
+    Args:
+        image_encoder: EfficientViT with its neck.
+        prompt_encoder: points, boxes and masks become tokens.
+        mask_decoder: tokens and the embedding become masks.
+    """
+
+    def __init__(
+        self, image_encoder: ImageEncoder, prompt_encoder: PromptEncoder, mask_decoder: MaskDecoder
+    ) -> None:
+        super().__init__()
+        self.image_encoder = image_encoder
+        self.prompt_encoder = prompt_encoder
+        self.mask_decoder = mask_decoder
+
+    def functions(self) -> dict[str, nn.Module]:
+        """The image encoder; masks are not decoded through a runtime yet."""
+        return {"encode_image": self.image_encoder}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, S, S) normalised picture -> (B, 256, 64, 64) embedding."""
+        out: Tensor = self.image_encoder(x)
+        return out
+
+
+def build(table: Architecture, *, classes: int | None = None, in_channels: int = 3) -> Network:
+    """A model with random weights.
+
+    Args:
+        table: a row of `densevit.variants.ARCHITECTURES`.
+        classes: class count, the table's own when None; promptable models have no classes.
+        in_channels: channels of the picture.
+
+    Raises:
+        ValueError: a count below 1, or classes where there are none.
+    """
+    if not isinstance(table, PromptableTable):
+        return build_dense(table, classes=classes, in_channels=in_channels)
+    if classes:
+        raise ValueError(f"{table.name} has no classes, got classes={classes}")
+    eps = table.backbone.norm_eps
     backbone = Backbone(table.backbone, in_channels=in_channels)
-    head = SegmentationHead(
-        table.head,
-        backbone.features,
-        classes=table.classes if classes is None else classes,
-        norm_eps=table.backbone.norm_eps,
-    )
+    return PromptableModel(ImageEncoder(backbone, table.neck), PromptEncoder(), MaskDecoder(norm_eps=eps))
+
+
+def build_dense(
+    table: SegmentationTable | ClassificationTable, *, classes: int | None = None, in_channels: int = 3
+) -> DenseModel:
+    """A segmentation or classification model with random weights; `classes` defaults to the table's own count.
+
+    Raises:
+        ValueError: a count below 1.
+    """
+    backbone = Backbone(table.backbone, in_channels=in_channels)
+    classes = table.classes if classes is None else classes
+    eps = table.backbone.norm_eps
+    head: nn.Module
+    if isinstance(table, SegmentationTable):
+        head = SegmentationHead(table.head, backbone.features, classes=classes, norm_eps=eps)
+    else:
+        head = ClassificationHead(table.head, backbone.features, classes=classes, norm_eps=eps)
     return DenseModel(backbone, head)
 
 
-def segmentation_table(name: str, *, multi_scale: bool = True, global_attention: bool = True) -> SegmentationTable:
-    """The row of that name, with the paper's ablations (Table 1) applied.
-
-    Raises:
-        ValueError: no such architecture.
-    """
-    if name not in SEGMENTATION:
-        raise ValueError(f"unknown architecture {name!r}; known: {', '.join(SEGMENTATION)}")
-    table = SEGMENTATION[name]
+def with_ablations(
+    table: Architecture, *, multi_scale: bool = True, global_attention: bool = True
+) -> Architecture:
+    """The same architecture without what is switched off (paper, Table 1)."""
     backbone = table.backbone
     if not multi_scale:
         backbone = backbone.without_multi_scale()
@@ -68,11 +140,11 @@ def create_model(
     in_channels: int = 3,
     multi_scale: bool = True,
     global_attention: bool = True,
-) -> DenseModel:
+) -> Network:
     """A plain `nn.Module` with random weights.
 
     Args:
-        name: an architecture, such as "seg-b1" (Cityscapes head) or "seg-b1-ade20k".
+        name: an architecture, such as "seg-b1" (Cityscapes head), "seg-b1-ade20k", "cls-b1" or "sam-l0".
         classes: class count; the published one when None.
         in_channels: channels of the input picture.
         multi_scale: False removes the aggregated branches of the attention.
@@ -81,5 +153,5 @@ def create_model(
     Raises:
         ValueError: unknown architecture, or a count below 1.
     """
-    table = segmentation_table(name, multi_scale=multi_scale, global_attention=global_attention)
-    return build_segmentation(table, classes=classes, in_channels=in_channels)
+    table = with_ablations(architecture(name), multi_scale=multi_scale, global_attention=global_attention)
+    return build(table, classes=classes, in_channels=in_channels)

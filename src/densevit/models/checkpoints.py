@@ -1,9 +1,8 @@
-"""Foreign weights enter here: one name map, strict loading, recognition by keys."""
+"""Tensors in, tensors out: strict loading, files that are read without running code, own files written."""
 
 from __future__ import annotations
 
 import pickle
-import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,45 +15,16 @@ from torch import Tensor, nn
 
 from densevit.manifest import METADATA_KEY, Manifest
 from densevit.messages import first_line
-from densevit.variants import SegmentationTable
 from densevit.weights import WeightsError, hash_tensors, stored_precision, write_tensors
 
-_COUNTER = ".num_batches_tracked"
+
+def is_counter(name: str) -> bool:
+    """Whether a tensor is BatchNorm's counter of batches, which does not matter to the model."""
+    return name.endswith(".num_batches_tracked")
 
 
 class WeightsMismatchError(ValueError):
     """The file's tensors are not those of the model; the message names the first that differ."""
-
-
-_SHORTCUT = r"\.(\d+)\.(?=(?:depth_conv|point_conv|inverted_conv|spatial_conv|conv1|conv2)\.)"
-
-
-def official_name(name: str, table: SegmentationTable) -> str:
-    """The key in an official checkpoint of the tensor that is called `name` here."""
-    if name.startswith("backbone."):
-        return _official_backbone(name, table.backbone.family)
-    return _official_segmentation_head(name)
-
-
-def _official_backbone(name: str, family: str) -> str:
-    stage, rest = re.fullmatch(r"backbone\.stages\.(\d+)\.(.+)", name).groups()  # type: ignore[union-attr]
-    prefix = f"backbone.stages.{stage}"
-    if family == "b":
-        prefix = "backbone.input_stem" if stage == "0" else f"backbone.stages.{int(stage) - 1}"
-    index, rest = rest.split(".", 1)
-    rest = rest.replace("context.", "context_module.main.").replace("local.", "local_module.main.")
-    rest = rest.replace("aggregation.", "aggreg.")
-    stem = stage == "0" and index == "0"
-    within = "" if stem or rest.startswith(("context_module", "local_module")) else "main."
-    return f"{prefix}.op_list.{index}.{within}{rest}"
-
-
-def _official_segmentation_head(name: str) -> str:
-    name = re.sub(r"^head\.fusion\.laterals\.([01])\.", r"head.input_ops.\1.op_list.0.", name)
-    # the finest map is not upsampled, so the official list around its convolution does not exist
-    name = re.sub(r"^head\.fusion\.laterals\.2\.", "head.input_ops.2.", name)
-    name = re.sub(r"^head\.middle\.(\d+)\.", r"head.middle.op_list.\1.main.", name)
-    return re.sub(r"^head\.output\.(\d+)\.", r"head.output_ops.0.op_list.\1.", name)
 
 
 def load_state(model: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
@@ -68,8 +38,8 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], *, source: str) ->
     Raises:
         WeightsMismatchError: missing, unexpected or differently shaped tensors.
     """
-    own = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(_COUNTER)}
-    state = {name: tensor for name, tensor in state.items() if not name.endswith(_COUNTER)}
+    own = {name: tensor for name, tensor in model.state_dict().items() if not is_counter(name)}
+    state = {name: tensor for name, tensor in state.items() if not is_counter(name)}
     problems = [f"{name} is missing" for name in own if name not in state]
     problems += [f"{name} is unexpected" for name in state if name not in own]
     problems += [
@@ -85,21 +55,22 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], *, source: str) ->
     model.load_state_dict(state, strict=False)
 
 
-def from_official(state: Mapping[str, Tensor], model: nn.Module, table: SegmentationTable) -> dict[str, Tensor]:
-    """Official tensors under the names of this project; unknown ones keep theirs, for `load_state` to name."""
-    names = {official_name(name, table): name for name in model.state_dict()}
-    return {names.get(key, key): tensor for key, tensor in state.items()}
-
-
-def is_official(state: Mapping[str, Tensor]) -> bool:
-    """Whether the keys are those of an official checkpoint."""
-    return any(".op_list." in key for key in state)
-
-
 def own_tensors(model: nn.Module) -> dict[str, NDArray[np.generic]]:
-    """The model's tensors in the precision in which they are stored; counters of batches are left out."""
-    state = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(_COUNTER)}
-    return stored_precision({name: tensor.detach().float().cpu().numpy() for name, tensor in state.items()})
+    """The model's tensors in the precision in which they are stored; counters of batches are left out.
+
+    Only parameters are stored in half precision: a buffer such as the frequencies of a positional encoding is
+    no convolution's weight, and its rounding would move every prompt.
+    """
+    learned = {name for name, _ in model.named_parameters()}
+    arrays = {
+        name: tensor.detach().float().cpu().numpy()
+        for name, tensor in model.state_dict().items()
+        if not is_counter(name)
+    }
+    return {
+        **stored_precision({name: array for name, array in arrays.items() if name in learned}),
+        **{name: array for name, array in arrays.items() if name not in learned},
+    }
 
 
 def save_own(model: nn.Module, path: Path, manifest: Manifest) -> None:

@@ -7,6 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from densevit.manifest import Manifest
 from densevit.models.attention import MultiScaleAttention
 from densevit.models.layers import ConvNorm
 
@@ -70,3 +71,14 @@ class PictureInput(nn.Module):
         normalised = (picture.float() - self.shift) * self.factor
         out: Tensor = self.network(normalised.permute(0, 3, 1, 2))
         return out
+
+
+def taking(module: nn.Module, dtype: str, manifest: Manifest) -> nn.Module:
+    """The module with the input that a task's signature states.
+
+    Args:
+        module: takes (B, C, H, W) normalised.
+        dtype: "uint8" for pictures (B, H, W, C) as they are, anything else for what the module takes itself.
+        manifest: states the normalisation.
+    """
+    return PictureInput(module, manifest.mean, manifest.std) if dtype == "uint8" else module

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from densevit.models.backbone import Feature
-from densevit.models.blocks import residual_block
+from densevit.models.backbone import Feature, of_strides
+from densevit.models.blocks import residual_stack
 from densevit.models.fusion import Fusion
-from densevit.models.layers import ConvNorm
-from densevit.variants import SegmentationHeadTable
+from densevit.models.layers import ConvNorm, activation_layer
+from densevit.variants import ClassificationHeadTable, SegmentationHeadTable
 
 
 class SegmentationHead(nn.Module):
@@ -18,7 +18,7 @@ class SegmentationHead(nn.Module):
 
     Args:
         table: widths and depth.
-        features: the backbone's features, finest first; those of stride 32, 16 and 8 are used.
+        features: the backbone's features, finest first; those of the table's strides are used.
         classes: how many classes.
         norm_eps: epsilon of the BatchNorms.
 
@@ -26,32 +26,15 @@ class SegmentationHead(nn.Module):
         ValueError: no class, or a backbone without those strides.
     """
 
-    strides = (32, 16, 8)
-
     def __init__(
         self, table: SegmentationHeadTable, features: Sequence[Feature], *, classes: int, norm_eps: float
     ) -> None:
         super().__init__()
         if classes < 1:
             raise ValueError(f"classes must be at least 1, got {classes}")
-        by_stride = {feature.stride: index for index, feature in enumerate(features)}
-        if missing := set(self.strides) - by_stride.keys():
-            raise ValueError(f"the backbone has no feature of stride {sorted(missing)}")
-        self.inputs = tuple(by_stride[stride] for stride in self.strides)
+        self.inputs = of_strides(features, table.strides)
         self.fusion = Fusion([features[i] for i in self.inputs], table.width, norm_eps=norm_eps)
-        self.middle = nn.Sequential(
-            *(
-                residual_block(
-                    table.block,
-                    table.width,
-                    table.width,
-                    expand=table.expand,
-                    activation=table.activation,
-                    norm_eps=norm_eps,
-                )
-                for _ in range(table.depth)
-            )
-        )
+        self.middle = residual_stack(table, norm_eps=norm_eps)
         width = table.width
         output: list[ConvNorm] = []
         if table.final_expand is not None:
@@ -74,3 +57,35 @@ class SegmentationHead(nn.Module):
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """All maps of the backbone, finest first -> (B, classes, H / 8, W / 8) logits."""
         return self.classify(self.embed(maps))
+
+
+class ClassificationHead(nn.Module):
+    """Logits of the whole picture (official configurations; the paper has no name for this head).
+
+    Args:
+        table: widths.
+        features: the backbone's features, finest first; the last is used.
+        classes: how many classes.
+        norm_eps: epsilon of BatchNorm and LayerNorm.
+
+    Raises:
+        ValueError: no class.
+    """
+
+    def __init__(
+        self, table: ClassificationHeadTable, features: Sequence[Feature], *, classes: int, norm_eps: float
+    ) -> None:
+        super().__init__()
+        if classes < 1:
+            raise ValueError(f"classes must be at least 1, got {classes}")
+        self.conv = ConvNorm(features[-1].channels, table.width, 1, activation=table.activation, norm_eps=norm_eps)
+        self.hidden = nn.Linear(table.width, table.hidden, bias=False)
+        self.norm = nn.LayerNorm(table.hidden, eps=norm_eps)
+        self.activation = activation_layer(table.activation)
+        self.classifier = nn.Linear(table.hidden, classes)
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """All maps of the backbone, finest first -> (B, classes) logits."""
+        mean = self.conv(maps[-1]).mean(dim=(-2, -1))
+        logits: Tensor = self.classifier(self.activation(self.norm(self.hidden(mean))))
+        return logits

@@ -1,55 +1,48 @@
-"""A weights file of any origin becomes a model."""
+"""A weights file becomes a network."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from densevit.manifest import METADATA_KEY, Manifest
-from densevit.models.build import DenseModel, build_segmentation, segmentation_table
-from densevit.models.checkpoints import from_official, is_official, load_state, read_pickled
+from densevit.models.build import Network, build
+from densevit.models.checkpoints import WeightsMismatchError, load_state, read_pickled
+from densevit.models.names import own_names
+from densevit.models.recognition import recognise
+from densevit.variants import architecture
 from densevit.weights import WeightsError, hash_tensors, read_tensors
 
 
-def load_network(path: Path, manifest: Manifest | None) -> tuple[DenseModel, Manifest]:
-    """Reads a file and builds the model that it belongs to.
+@dataclass(frozen=True)
+class WeightsFile:
+    """What a file holds.
+
+    Attributes:
+        path: of the file.
+        tensors: by the file's names.
+        manifest: of an own file, None where a foreign one does not say what it is.
+    """
+
+    path: Path
+    tensors: dict[str, Tensor]
+    manifest: Manifest | None
+
+
+def read_weights(path: Path) -> WeightsFile:
+    """Reads a file of any origin; an own file's tensors are those that its manifest names.
 
     Args:
         path: `.safetensors` (own or foreign), `.pt`, `.pth` or `.bin`.
-        manifest: what foreign weights are, which do not say it themselves; an own file's header wins, and
-            must then name the same architecture.
-
-    Returns:
-        The model in inference mode, fp32, on the CPU, and its manifest.
 
     Raises:
-        WeightsError: missing, damaged, unsafe, or foreign without a manifest.
-        WeightsMismatchError: not the tensors of this model.
+        WeightsError: missing, damaged or unsafe.
     """
-    state, own = _read(path)
-    if own is not None:
-        if manifest is not None and own.architecture != manifest.architecture:
-            raise WeightsError(f"{path}: holds {own.architecture} weights, {manifest.architecture} was asked for")
-        manifest = own
-    if manifest is None:
-        raise WeightsError(
-            f"{path}: does not say what model it is; name it, as in load(NAME, weights={str(path)!r})"
-        )
-    table = segmentation_table(manifest.architecture)
-    network = build_segmentation(table, classes=len(manifest.class_names), in_channels=len(manifest.mean))
-    if is_official(state):
-        state = from_official(state, network, table)
-    load_state(network, state, source=str(path))
-    return network.eval(), replace(manifest, weights_precision="fp32" if own is None else "fp16")
-
-
-def _read(path: Path) -> tuple[dict[str, Tensor], Manifest | None]:
-    """Tensors, and the manifest of an own file; an own file's tensors are those that its manifest names."""
     if path.suffix != ".safetensors":
-        return read_pickled(path), None
+        return WeightsFile(path, read_pickled(path), None)
     arrays, metadata = read_tensors(path)
     own = None
     if METADATA_KEY in metadata:
@@ -58,4 +51,65 @@ def _read(path: Path) -> tuple[dict[str, Tensor], Manifest | None]:
             raise WeightsError(
                 f"{path}: its tensors are not those of its header (SHA-256 differs); fetch it again"
             )
-    return {name: torch.from_numpy(array).float() for name, array in arrays.items()}, own
+    return WeightsFile(path, {name: torch.from_numpy(array).float() for name, array in arrays.items()}, own)
+
+
+def build_network(file: WeightsFile, manifest: Manifest) -> tuple[Network, Manifest]:
+    """The network that a manifest describes, with the tensors of a file.
+
+    Returns:
+        The model in inference mode, fp32, on the CPU, and its manifest.
+
+    Raises:
+        ValueError: the manifest names no known architecture.
+        WeightsMismatchError: not the tensors of this model; says which model they would be of.
+    """
+    table = architecture(manifest.architecture)
+    classes = len(manifest.class_names) or None
+    network = build(table, classes=classes, in_channels=len(manifest.mean))
+    state = own_names(file.tensors, network.state_dict(), table)
+    try:
+        load_state(network, state, source=str(file.path))
+    except WeightsMismatchError as error:
+        raise WeightsMismatchError(f"{error}; {_what_fits(file, manifest)}") from error
+    return network.eval(), replace(manifest, weights_precision="fp32" if file.manifest is None else "fp16")
+
+
+def load_network(path: Path, manifest: Manifest | None) -> tuple[Network, Manifest]:
+    """Reads a file and builds the model that it belongs to.
+
+    Args:
+        path: as `read_weights`.
+        manifest: what foreign weights are, which do not say it themselves; an own file's header wins, and
+            must then name the same architecture.
+
+    Returns:
+        As `build_network`.
+
+    Raises:
+        WeightsError: missing, damaged, unsafe, or foreign without a manifest.
+        WeightsMismatchError: not the tensors of this model.
+    """
+    file = read_weights(path)
+    if file.manifest is not None:
+        own = file.manifest
+        if manifest is not None and own.architecture != manifest.architecture:
+            raise WeightsError(f"{path}: holds {own.architecture} weights, {manifest.architecture} was asked for")
+        manifest = own
+    if manifest is None:
+        raise WeightsError(
+            f"{path}: does not say what model it is; name it, as in load(NAME, weights={str(path)!r})"
+        )
+    return build_network(file, manifest)
+
+
+def _what_fits(file: WeightsFile, manifest: Manifest) -> str:
+    fitting = recognise(file.tensors)
+    if fitting is None:
+        return "they fit no architecture that is known here"
+    asked = f"asked for was {manifest.architecture}"
+    if manifest.class_names:
+        asked += f" with {len(manifest.class_names)} classes"
+    classes = f" with {fitting.classes} classes" if fitting.classes else ""
+    channels = f" and pictures of {fitting.in_channels} channels" if fitting.in_channels != 3 else ""
+    return f"they fit {fitting.architecture}{classes}{channels}, {asked}"

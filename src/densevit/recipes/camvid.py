@@ -26,7 +26,7 @@ from densevit.data.camvid import CamVid
 from densevit.data.unlabelled import Joined, Unlabelled
 from densevit.evaluate import evaluate_segmentation
 from densevit.manifest import IMAGENET_MEAN, IMAGENET_STD, Manifest
-from densevit.models.build import build_segmentation, segmentation_table
+from densevit.models.build import build
 from densevit.models.checkpoints import save_own
 from densevit.models.loading import load_network
 from densevit.runtimes.eager import EagerRuntime
@@ -43,6 +43,7 @@ from densevit.train.segmentation import (
     SegmentationTrainee,
 )
 from densevit.train.teacher import SegmentationTeacher
+from densevit.variants import SEGMENTATION
 from densevit.zoo import find
 
 CAMVID_OF_CITYSCAPES = (3, 4, 1, 1, 7, 2, 6, 6, 5, 5, 0, 9, 10, 8, 8, 8, 8, 10, 10)
@@ -69,6 +70,9 @@ class CamVidOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.architecture not in SEGMENTATION:
+            known = ", ".join(SEGMENTATION)
+            raise ValueError(f"architecture must be one of {known}, got {self.architecture!r}")
         if not 0.25 <= self.enlargement <= 8:
             raise ValueError(f"enlargement must be in [0.25, 8], got {self.enlargement}")
         if self.unlabelled and not self.teacher:
@@ -95,7 +99,7 @@ def recipe(data: Path, options: CamVidOptions) -> Training:
     if options.unlabelled:
         train = Joined(train, Unlabelled(Path(options.unlabelled), train))
     samples = Samples(train, device, teacher=teacher)
-    network = build_segmentation(segmentation_table(options.architecture), classes=classes)
+    network = build(SEGMENTATION[options.architecture], classes=classes)
     if options.start:
         network = load_network(Path(options.start), _manifest(options))[0].requires_grad_(True)
     trainee = SegmentationTrainee(network, normalise, teacher_classes=teacher.classes if teacher else 0)

@@ -12,7 +12,8 @@ from torch import nn
 
 from densevit.manifest import Manifest
 from densevit.messages import first_line
-from densevit.models.deploy import PictureInput, fold_norms
+from densevit.models.build import functions
+from densevit.models.deploy import fold_norms, taking
 from densevit.runtimes.base import (
     Precision,
     RuntimeFailedError,
@@ -59,8 +60,8 @@ class EagerRuntime:
     """A model in PyTorch.
 
     Args:
-        network: takes normalised (B, C, H, W); is copied.
-        manifest: gives the normalisation.
+        network: its functions take normalised (B, C, H, W); is copied.
+        manifest: gives task and normalisation.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         precision: of the arithmetic, by autocast; the attention's sums and division stay in fp32. "auto" is
             bf16 where the device has it and the manifest lists it as verified, fp32 otherwise.
@@ -88,17 +89,33 @@ class EagerRuntime:
             torch.set_num_threads(threads)
         self.manifest = manifest
         self._signatures = task_for(manifest).signatures
-        folded = fold_norms(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        module = PictureInput(folded, manifest.mean, manifest.std)
-        self._module = module.to(self._place).requires_grad_(False)
+        parts = functions(network)
+        self._modules = {
+            name: self._placed(taking(fold_norms(parts[name]), signature.inputs[0].dtype, manifest))
+            for name, signature in self._signatures.items()
+        }
+
+    def _placed(self, module: nn.Module) -> nn.Module:
+        module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return module.to(self._place).requires_grad_(False)
 
     def run(self, function: str, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Runs "forward"; see `Runtime.run`."""
+        """Runs a function by name; see `Runtime.run`."""
         check_inputs(self._signatures, function, tensors)
-        picture = torch.from_numpy(np.require(tensors["picture"], requirements=["C", "W"])).to(self._place)
+        signature = self._signatures[function]
+        inputs = [
+            torch.from_numpy(np.require(tensors[spec.name], requirements=["C", "W"])).to(self._place)
+            for spec in signature.inputs
+        ]
         half = self.precision != "fp32"
         try:
             with torch.inference_mode(), torch.autocast(self._place.type, _TYPES[self.precision], enabled=half):
-                return {"logits": self._module(picture).float().cpu().numpy()}
+                outputs = self._modules[function](*inputs)
         except RuntimeError as error:
-            raise RuntimeFailedError(f"PyTorch failed on {tuple(picture.shape)} ({first_line(error)})") from error
+            shapes = ", ".join(str(tuple(array.shape)) for array in inputs)
+            raise RuntimeFailedError(f"PyTorch failed on {shapes} ({first_line(error)})") from error
+        # one output is a tensor, several are a tuple in the order of the signature
+        arrays = [outputs] if len(signature.outputs) == 1 else outputs
+        return {
+            spec.name: array.float().cpu().numpy() for spec, array in zip(signature.outputs, arrays, strict=True)
+        }

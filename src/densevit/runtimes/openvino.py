@@ -76,7 +76,7 @@ class OpenVINORuntime:
         self._seen: set[tuple[int, ...]] = set()
 
     def run(self, function: str, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Runs "forward", the one function of a graph file; see `Runtime.run`."""
+        """Runs the one function of a graph file; see `Runtime.run`."""
         check_inputs(self._signatures, function, tensors)
         (source,) = self._model.inputs
         array = np.require(tensors[source.any_name], requirements=["C", "W"])

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from densevit.imaging import Placement
+from densevit.imaging import Placement, SizePolicy
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -60,9 +60,11 @@ Result = TypeVar("Result", covariant=True)
 class Task(Protocol[Result]):
     """The numpy side of a model: a picture becomes tensors, tensors become a typed result."""
 
+    size: SizePolicy  # at which size the network works
+
     @property
     def signatures(self) -> Mapping[str, Signature]:
-        """The functions that a runtime must offer, by name."""
+        """The functions that a runtime must offer, by name; the first is the one that takes a picture."""
         ...
 
     def preprocess(self, picture: NDArray[np.uint8]) -> tuple[dict[str, NDArray[Any]], Placement]:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from densevit.manifest import Manifest, ManifestError
+from densevit.tasks.classification import Classification, classification_task
+from densevit.tasks.promptable import Promptable, promptable_task
 from densevit.tasks.segmentation import Segmentation, segmentation_task
 
+AnyTask: TypeAlias = Segmentation | Classification | Promptable
+"""What a model may be asked."""
 
-def task_for(manifest: Manifest, *, size: str | None = None) -> Segmentation:
+
+def task_for(manifest: Manifest, *, size: str | None = None) -> AnyTask:
     """The task of a model that describes itself.
 
     Args:
@@ -20,6 +27,10 @@ def task_for(manifest: Manifest, *, size: str | None = None) -> Segmentation:
     match manifest.task:
         case "segmentation":
             return segmentation_task(manifest, size=size)
+        case "classification":
+            return classification_task(manifest, size=size)
+        case "promptable":
+            return promptable_task(manifest, size=size)
         case _:
             raise ManifestError(
                 f"{manifest.name}: task {manifest.task!r} is not known to this version of densevit"

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from densevit.data.base import SegmentationData
 from densevit.metrics import IGNORE
-from densevit.models.build import DenseModel
+from densevit.models.build import DenseModel, Network
 from densevit.models.heads import SegmentationHead
 from densevit.train import losses
 from densevit.train.augment import random_colour, random_view, sample_labels, sample_maps
@@ -137,13 +137,14 @@ class SegmentationTrainee(nn.Module):
     """The network with what only training needs: normalisation, and a head that answers for the teacher.
 
     Args:
-        network: the model that is trained.
+        network: the segmentation model that is trained.
         normalise: applied to pictures in 0..255.
         teacher_classes: channels of the teacher's probabilities, 0 without a teacher.
     """
 
-    def __init__(self, network: DenseModel, normalise: Normalise, *, teacher_classes: int = 0) -> None:
+    def __init__(self, network: Network, normalise: Normalise, *, teacher_classes: int = 0) -> None:
         super().__init__()
+        assert isinstance(network, DenseModel)
         assert isinstance(network.head, SegmentationHead)
         self.network = network
         self.normalise = normalise

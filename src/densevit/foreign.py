@@ -1,0 +1,101 @@
+"""A weights file of any origin becomes a model of the zoo: named by the caller, by itself, or by its tensors."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from densevit.draw import default_palette
+from densevit.manifest import Manifest
+from densevit.models.build import Network
+from densevit.models.checkpoints import save_own
+from densevit.models.loading import WeightsFile, build_network, load_network, read_weights
+from densevit.models.recognition import recognise
+from densevit.weights import WeightsError
+from densevit.zoo import Entry, made_of
+
+
+def open_network(path: Path, manifest: Manifest | None) -> tuple[Network, Manifest]:
+    """The network in a file, and what it is.
+
+    Args:
+        path: `.safetensors`, `.pt`, `.pth` or `.bin`; own, official or timm's.
+        manifest: what a foreign file was said to be; None where it was not, and its tensors must tell.
+
+    Raises:
+        WeightsError: missing, damaged, unsafe, or foreign and not to be told.
+        WeightsMismatchError: not the tensors of the model that was named.
+    """
+    if manifest is not None:
+        return load_network(path, manifest)
+    file = read_weights(path)
+    return build_network(file, file.manifest or published_manifest(file))
+
+
+def published_manifest(file: WeightsFile) -> Manifest:
+    """The manifest of the published model whose tensors a foreign file holds.
+
+    Weights for several resolutions have the same shapes; then the file's name decides, by its `r224` and so on.
+
+    Raises:
+        WeightsError: no published model has such tensors, or several have and the file's name does not tell.
+    """
+    fitting = recognise(file.tensors)
+    name_it = f"name the model, as in load(NAME, weights={str(file.path)!r}) or --weights"
+    if fitting is None:
+        raise WeightsError(f"{file.path}: its tensors fit no published model; {name_it}")
+    entries = made_of(fitting.architecture, fitting.classes) if fitting.in_channels == 3 else []
+    if not entries:
+        classes = f" with {fitting.classes} classes" if fitting.classes else ""
+        raise WeightsError(
+            f"{file.path}: its tensors are of {fitting.architecture}{classes}, which no published model has; "
+            "convert it with --model NAME --classes FILE"
+        )
+    if len(entries) == 1:
+        return entries[0].manifest()
+    named = [entry for entry in entries if _side(entry) in re.findall(r"(?<![a-z0-9])r(\d{3})", file.path.stem)]
+    if len(named) != 1:
+        names = ", ".join(entry.name for entry in entries)
+        raise WeightsError(f"{file.path}: its tensors fit {names} alike; {name_it}")
+    return named[0].manifest()
+
+
+def convert(source: Path, target: Path, *, entry: Entry | None, class_names: tuple[str, ...] = ()) -> Manifest:
+    """Writes weights of any origin as an own file, which says itself what it is.
+
+    Args:
+        source: as `open_network`.
+        target: the `.safetensors` file; written whole or not at all.
+        entry: the model that a foreign file is of, None where its tensors tell.
+        class_names: of weights with other classes than the published ones.
+
+    Returns:
+        The manifest that was written.
+
+    Raises:
+        ValueError: the target is no `.safetensors` file, or as `open_network`.
+        OSError: it cannot be written.
+    """
+    if target.suffix != ".safetensors":
+        raise ValueError(f"{target}: own weights files end in .safetensors")
+    manifest = None if entry is None else entry.manifest()
+    if class_names:
+        if manifest is None:
+            raise ValueError("class names need the model's name too: give --model")
+        manifest = with_classes(manifest, class_names)
+    network, manifest = open_network(source, manifest)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    save_own(network, target, manifest)
+    return load_network(target, None)[1]
+
+
+def with_classes(manifest: Manifest, class_names: tuple[str, ...]) -> Manifest:
+    """The same model with other classes, and colours for them."""
+    colours = default_palette(len(class_names))
+    palette = tuple((int(r), int(g), int(b)) for r, g, b in colours) if manifest.palette else ()
+    return replace(manifest, name=manifest.architecture, class_names=class_names, palette=palette)
+
+
+def _side(entry: Entry) -> str:
+    return str(entry.resolution[0])

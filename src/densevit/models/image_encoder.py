@@ -1,0 +1,56 @@
+"""The image encoder of EfficientViT-SAM: backbone, neck, channel norm (arXiv 2402.05008, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from densevit.models.backbone import Backbone, Feature, of_strides
+from densevit.models.blocks import residual_stack
+from densevit.models.channel_norm import ChannelNorm
+from densevit.models.fusion import Fusion
+from densevit.models.layers import ConvNorm
+from densevit.variants import NeckTable
+
+
+class Neck(nn.Module):
+    """The maps of three strides become one embedding at the finest of them.
+
+    Args:
+        table: widths, depth, strides.
+        features: the backbone's features, finest first.
+        norm_eps: epsilon of the BatchNorms.
+    """
+
+    def __init__(self, table: NeckTable, features: Sequence[Feature], *, norm_eps: float) -> None:
+        super().__init__()
+        self.inputs = of_strides(features, table.strides)
+        self.fusion = Fusion([features[i] for i in self.inputs], table.width, norm_eps=norm_eps)
+        self.middle = residual_stack(table, norm_eps=norm_eps)
+        self.output = ConvNorm(table.width, table.width, 1, norm=False, bias=True)
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """All maps of the backbone, finest first -> (B, width, h, w)."""
+        out: Tensor = self.output(self.middle(self.fusion([maps[i] for i in self.inputs])))
+        return out
+
+
+class ImageEncoder(nn.Module):
+    """A picture becomes the embedding that prompts are answered from.
+
+    Args:
+        backbone: gives the list of maps.
+        table: of the neck.
+    """
+
+    def __init__(self, backbone: Backbone, table: NeckTable) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.neck = Neck(table, backbone.features, norm_eps=backbone.table.norm_eps)
+        self.norm = ChannelNorm(table.width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, S, S) normalised picture, zeros where it was padded -> (B, 256, 64, 64) embedding."""
+        out: Tensor = self.norm(self.neck(self.backbone(x)))
+        return out

@@ -1,0 +1,123 @@
+"""Foreign weights enter here: what our tensors are called in official checkpoints and in timm's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+from torch import Tensor
+
+from densevit.variants import Architecture, PromptableTable, SegmentationTable
+
+Convention = Literal["own", "official", "timm"]
+"""Whose names a checkpoint's tensors have."""
+
+
+def official_name(name: str, table: Architecture) -> str:
+    """The key in an official checkpoint of the tensor that is called `name` here."""
+    if isinstance(table, PromptableTable):
+        return _official_promptable(name)
+    if name.startswith("backbone."):
+        return _official_backbone(name, table.backbone.family)
+    if isinstance(table, SegmentationTable):
+        return _official_segmentation_head(name)
+    return _renamed(name, _OFFICIAL_CLASSIFICATION_HEAD)
+
+
+def timm_name(name: str, table: Architecture) -> str:
+    """The key in a timm checkpoint (`efficientvit_b0` and so on) of the tensor that is called `name` here.
+
+    timm has classifiers only; it numbers the backbone's stages from 0 behind the stem.
+    """
+    if name.startswith("head."):
+        return _renamed(name, _TIMM_HEAD)
+    name = _official_backbone(name, table.backbone.family).removeprefix("backbone.")
+    first = 0 if table.backbone.family == "b" else 1
+    stem = "input_stem" if table.backbone.family == "b" else "stages.0"
+    stage, index, rest = re.fullmatch(r"(input_stem|stages\.\d+)\.op_list\.(\d+)\.(.+)", name).groups()  # type: ignore[union-attr]
+    if stage == stem:
+        return f"stem.in_conv.{rest}" if index == "0" else f"stem.res{int(index) - 1}.{rest}"
+    return f"stages.{int(stage.removeprefix('stages.')) - first}.blocks.{index}.{rest}"
+
+
+def convention(keys: Iterable[str]) -> Convention:
+    """Whose names these are; what nobody else would write counts as our own."""
+    keys = list(keys)
+    if any(".op_list." in key for key in keys):
+        return "official"
+    return "timm" if any(key.startswith("stem.in_conv.") for key in keys) else "own"
+
+
+def own_names(state: Mapping[str, Tensor], names: Iterable[str], table: Architecture) -> dict[str, Tensor]:
+    """Tensors of any convention under our names; unknown ones keep theirs, for `load_state` to name.
+
+    Args:
+        state: tensors by the names of a file.
+        names: of the model's tensors.
+        table: the model's architecture.
+    """
+    match convention(state):
+        case "official":
+            ours = {official_name(name, table): name for name in names}
+        case "timm":
+            ours = {timm_name(name, table): name for name in names}
+        case "own":
+            return dict(state)
+    return {ours.get(key, key): tensor for key, tensor in state.items()}
+
+
+def _official_backbone(name: str, family: str) -> str:
+    stage, rest = re.fullmatch(r"backbone\.stages\.(\d+)\.(.+)", name).groups()  # type: ignore[union-attr]
+    prefix = f"backbone.stages.{stage}"
+    if family == "b":
+        prefix = "backbone.input_stem" if stage == "0" else f"backbone.stages.{int(stage) - 1}"
+    index, rest = rest.split(".", 1)
+    rest = rest.replace("context.", "context_module.main.").replace("local.", "local_module.main.")
+    rest = rest.replace("aggregation.", "aggreg.")
+    stem = stage == "0" and index == "0"
+    within = "" if stem or rest.startswith(("context_module", "local_module")) else "main."
+    return f"{prefix}.op_list.{index}.{within}{rest}"
+
+
+def _official_segmentation_head(name: str) -> str:
+    # the finest map is not upsampled, so the official list around its convolution does not exist
+    name = re.sub(r"^head\.fusion\.laterals\.2\.", "head.input_ops.2.", name)
+    return _official_fusion(name, "head")
+
+
+def _official_fusion(name: str, prefix: str) -> str:
+    """Fusion, residual blocks and output, which a segmentation head and a neck have alike."""
+    name = re.sub(rf"^{prefix}\.fusion\.laterals\.(\d+)\.", rf"{prefix}.input_ops.\1.op_list.0.", name)
+    name = re.sub(rf"^{prefix}\.middle\.(\d+)\.", rf"{prefix}.middle.op_list.\1.main.", name)
+    return re.sub(rf"^{prefix}\.output\.(\d+)\.", rf"{prefix}.output_ops.0.op_list.\1.", name)
+
+
+_OFFICIAL_CLASSIFICATION_HEAD = (
+    (r"head\.conv\.", "head.op_list.0."),
+    (r"head\.hidden\.", "head.op_list.2.linear."),
+    (r"head\.norm\.", "head.op_list.2.norm."),
+    (r"head\.classifier\.", "head.op_list.3.linear."),
+)
+_TIMM_HEAD = (
+    (r"head\.classifier\.", "head.classifier.4."),
+    (r"head\.hidden\.", "head.classifier.0."),
+    (r"head\.norm\.", "head.classifier.1."),
+    (r"head\.conv\.", "head.in_conv."),
+)
+
+
+def _renamed(name: str, rules: tuple[tuple[str, str], ...]) -> str:
+    """By the first rule that fits, and by no other."""
+    for ours, theirs in rules:
+        renamed, count = re.subn(f"^{ours}", theirs, name)
+        if count:
+            return renamed
+    return name
+
+
+def _official_promptable(name: str) -> str:
+    if name.startswith("image_encoder.backbone."):
+        return "image_encoder." + _official_backbone(name.removeprefix("image_encoder."), "l")
+    name = name.replace("image_encoder.neck.output.", "image_encoder.neck.output.0.")
+    return _official_fusion(name, "image_encoder.neck")

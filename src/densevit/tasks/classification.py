@@ -1,0 +1,169 @@
+"""Classification: which of the known classes the whole picture shows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from densevit import imaging
+from densevit.files import replacing
+from densevit.imaging import Placement, Size, SizePolicy
+from densevit.manifest import Manifest
+from densevit.tasks.base import Arrays, Signature, TensorSpec
+
+
+@dataclass(frozen=True)
+class Guess:
+    """One class with the probability, 0..1, that the network gives it."""
+
+    index: int
+    name: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class ClassificationResult:
+    """What the picture shows.
+
+    Attributes:
+        logits: (classes,) float32.
+        class_names: one name per class.
+        placement: how the picture lay in the network's input.
+    """
+
+    logits: NDArray[np.float32]
+    class_names: tuple[str, ...]
+    placement: Placement
+
+    def __post_init__(self) -> None:
+        if self.logits.shape != (len(self.class_names),):
+            raise ValueError(f"logits are {self.logits.shape}, there are {len(self.class_names)} class names")
+
+    def probabilities(self) -> NDArray[np.float32]:
+        """(classes,) float32 that sum to one."""
+        powers = np.exp(self.logits.astype(np.float64) - self.logits.max())
+        shares: NDArray[np.float64] = powers / powers.sum()
+        return shares.astype(np.float32)
+
+    def top(self, count: int = 5) -> list[Guess]:
+        """The most probable classes, best first; of equal ones the first in the table comes first.
+
+        Raises:
+            ValueError: a count below 1.
+        """
+        if count < 1:
+            raise ValueError(f"count must be at least 1, got {count}")
+        probabilities = self.probabilities()
+        order = np.argsort(-self.logits, kind="stable")[:count]
+        return [Guess(int(i), self.class_names[i], float(probabilities[i])) for i in order]
+
+    def to_json(self, *, count: int = 5) -> dict[str, Any]:
+        """The best guesses."""
+        height, width = self.placement.picture
+        top = [
+            {"index": guess.index, "name": guess.name, "probability": round(guess.probability, 6)}
+            for guess in self.top(count)
+        ]
+        return {"height": height, "width": width, "top": top}
+
+    def save(self, path: str | Path) -> list[Path]:
+        """Writes the best five guesses as JSON beside `path`: "out/cat" gives "out/cat.json". Folders are made."""
+        stem = Path(path)
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        target = stem.with_name(stem.name + ".json")
+        with replacing(target) as temporary:
+            temporary.write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
+        return [target]
+
+
+class Classification:
+    """The numpy side of a classification model.
+
+    Args:
+        class_names: one per output.
+        size: `exact` cuts the centre out of the resized picture, as published; any other policy shows the
+            network the whole picture.
+        crop_ratio: share of the resized shorter side that the crop keeps.
+        multiple: sides of the network's input are multiples of this.
+        resize: how pictures are brought to the working size.
+        channels: of the picture.
+    """
+
+    def __init__(
+        self,
+        class_names: Sequence[str],
+        *,
+        size: SizePolicy,
+        crop_ratio: float = 1.0,
+        multiple: int = 32,
+        resize: imaging.ResizeKind = "pil_bicubic",
+        channels: int = 3,
+    ) -> None:
+        self.class_names = tuple(class_names)
+        self.size = size
+        self.crop_ratio = crop_ratio
+        self.multiple = multiple
+        self.resize = resize
+        self.channels = channels
+
+    @property
+    def signatures(self) -> Mapping[str, Signature]:
+        """One function: pictures as they are -> logits."""
+        picture = TensorSpec("picture", "uint8", ("batch", "height", "width", self.channels))
+        logits = TensorSpec("logits", "float32", ("batch", len(self.class_names)))
+        return {"forward": Signature((picture,), (logits,))}
+
+    def preprocess(self, picture: NDArray[np.uint8]) -> tuple[dict[str, NDArray[Any]], Placement]:
+        """(H, W, 3) uint8 RGB -> {"picture": (1, H', W', 3) uint8}, and how the picture lies in it.
+
+        Raises:
+            PictureError: the working size would be too large.
+        """
+        if self.size.kind != "exact":
+            fitted, placement = imaging.fit(picture, self.size, multiple=self.multiple, kind=self.resize)
+            return {"picture": fitted[None]}, placement
+        size = Size(*self.size.sides_px)
+        cut, placement = imaging.centre_crop(picture, size, crop_ratio=self.crop_ratio, kind=self.resize)
+        return {"picture": cut[None]}, placement
+
+    def postprocess(
+        self, raw: Arrays, placement: Placement, picture: NDArray[np.uint8] | None = None
+    ) -> ClassificationResult:
+        """{"logits": (1, classes)} -> the result.
+
+        Raises:
+            ValueError: logits of another shape.
+        """
+        (spec,) = self.signatures["forward"].outputs
+        spec.check(raw[spec.name])
+        (logits,) = raw[spec.name]
+        return ClassificationResult(logits, self.class_names, placement)
+
+
+def classification_task(manifest: Manifest, *, size: str | None = None) -> Classification:
+    """The task of a model that describes itself.
+
+    Args:
+        manifest: of the model.
+        size: overrides the manifest's size policy; "published" is the paper's evaluation.
+
+    Raises:
+        ValueError: not a size policy, or an exact size that is no multiple of the model's.
+    """
+    policy = SizePolicy.parse(manifest.published_size if size == "published" else size or manifest.size)
+    if policy.kind == "exact" and any(side % manifest.multiple for side in policy.sides_px):
+        raise ValueError(f"size: got {policy}; allowed for {manifest.name}: multiples of {manifest.multiple}")
+    return Classification(
+        manifest.class_names,
+        size=policy,
+        crop_ratio=manifest.crop_ratio,
+        multiple=manifest.multiple,
+        resize=manifest.resize,
+        channels=len(manifest.mean),
+    )

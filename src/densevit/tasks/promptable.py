@@ -1,0 +1,111 @@
+"""Promptable masks (Segment Anything): the picture is embedded once, prompts are answered from the embedding."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from densevit import imaging
+from densevit.imaging import Placement, SizePolicy
+from densevit.manifest import Manifest
+from densevit.tasks.base import Arrays, Signature, TensorSpec
+
+EMBEDDING_SHAPE = (256, 64, 64)
+"""Channels, rows, columns of the embedding of one picture."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A picture that has been embedded.
+
+    Attributes:
+        embedding: (256, 64, 64) float32; covers the network's whole square input.
+        placement: how the picture lies in that input.
+        picture: (H, W, 3) uint8 RGB, or None where it was not kept.
+    """
+
+    embedding: NDArray[np.float32]
+    placement: Placement
+    picture: NDArray[np.uint8] | None = None
+
+    def __post_init__(self) -> None:
+        if self.embedding.shape != EMBEDDING_SHAPE:
+            raise ValueError(f"embedding is {self.embedding.shape}, must be {EMBEDDING_SHAPE}")
+
+
+class Promptable:
+    """The numpy side of a promptable model.
+
+    Args:
+        mean: of the channels in 0..1.
+        std: of the channels.
+        size: the longer side; at most `side_px`.
+        side_px: height and width of the encoder's input; what the picture leaves free is zero.
+        resize: how pictures are brought to the working size.
+    """
+
+    class_names: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        *,
+        size: SizePolicy,
+        side_px: int,
+        resize: imaging.ResizeKind = "pil_bilinear",
+    ) -> None:
+        if size.kind != "long" or size.sides_px[0] > side_px or size.multiple != 1:
+            raise ValueError(f"size: got {size}; allowed for promptable models: long:S, S at most {side_px}")
+        self.size = size
+        self.side_px = side_px
+        self.resize = resize
+        self._mean, self._std = (np.array(values, np.float32) * np.float32(255) for values in (mean, std))
+
+    @property
+    def signatures(self) -> Mapping[str, Signature]:
+        """One function: normalised square pictures -> embeddings."""
+        image = TensorSpec("image", "float32", ("batch", len(self._mean), self.side_px, self.side_px))
+        embedding = TensorSpec("embedding", "float32", ("batch", *EMBEDDING_SHAPE))
+        return {"encode_image": Signature((image,), (embedding,))}
+
+    def preprocess(self, picture: NDArray[np.uint8]) -> tuple[dict[str, NDArray[Any]], Placement]:
+        """(H, W, 3) uint8 RGB -> {"image": (1, 3, S, S) float32}, padded right and bottom after normalisation.
+
+        Raises:
+            PictureError: the working size would be too large.
+        """
+        fitted, placement = imaging.fit(picture, self.size, multiple=self.side_px, kind=self.resize)
+        height, width = placement.content
+        image = np.zeros((1, len(self._mean), *placement.tensor), np.float32)
+        normalised = (fitted[:height, :width].astype(np.float32) - self._mean) / self._std
+        image[0, :, :height, :width] = normalised.transpose(2, 0, 1)
+        return {"image": image}, placement
+
+    def postprocess(self, raw: Arrays, placement: Placement, picture: NDArray[np.uint8] | None = None) -> Scene:
+        """{"embedding": (1, 256, 64, 64)} -> the scene.
+
+        Raises:
+            ValueError: an embedding of another shape.
+        """
+        (spec,) = self.signatures["encode_image"].outputs
+        spec.check(raw[spec.name])
+        return Scene(raw[spec.name][0], placement, picture)
+
+
+def promptable_task(manifest: Manifest, *, size: str | None = None) -> Promptable:
+    """The task of a model that describes itself.
+
+    Args:
+        manifest: of the model; its `multiple` is the side of the encoder's input.
+        size: overrides the manifest's size policy; "published" is the paper's evaluation.
+
+    Raises:
+        ValueError: not a size policy, or one that promptable models do not have.
+    """
+    policy = SizePolicy.parse(manifest.published_size if size == "published" else size or manifest.size)
+    return Promptable(manifest.mean, manifest.std, size=policy, side_px=manifest.multiple, resize=manifest.resize)

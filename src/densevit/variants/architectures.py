@@ -1,0 +1,88 @@
+"""The architectures: a backbone with what reads its maps, one row per published training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TypeVar
+
+from densevit.variants.backbones import BACKBONES, for_segment_anything
+from densevit.variants.tables import (
+    Architecture,
+    ClassificationHeadTable,
+    ClassificationTable,
+    NeckTable,
+    PromptableTable,
+    SegmentationHeadTable,
+    SegmentationTable,
+)
+
+
+def _segmentation() -> Iterator[SegmentationTable]:
+    for name, width, depth in (("b0", 32, 1), ("b1", 64, 3), ("b2", 96, 3), ("b3", 128, 3)):
+        head = SegmentationHeadTable(width, depth, 4, "mb", 4, "hswish")
+        yield SegmentationTable(f"seg-{name}", BACKBONES[name], head, 19)
+        if name != "b0":
+            head = replace(head, final_expand=None)
+            yield SegmentationTable(f"seg-{name}-ade20k", BACKBONES[name], head, 150)
+    for name, depth in (("l1", 3), ("l2", 5)):
+        head = SegmentationHeadTable(256, depth, 1, "fmb", None, "gelu")
+        yield SegmentationTable(f"seg-{name}", BACKBONES[name], head, 19)
+        head = SegmentationHeadTable(128, 3, 4, "fmb", 8, "gelu")
+        yield SegmentationTable(f"seg-{name}-ade20k", BACKBONES[name], head, 150)
+
+
+def _classification() -> Iterator[ClassificationTable]:
+    rows = (
+        ("b0", 1024, 1280),
+        ("b1", 1536, 1600),
+        ("b2", 2304, 2560),
+        ("b3", 2304, 2560),
+        ("l1", 3072, 3200),
+        ("l2", 3072, 3200),
+        ("l3", 6144, 6400),
+    )
+    for name, width, hidden in rows:
+        backbone = BACKBONES[name]
+        head = ClassificationHeadTable(width, hidden, backbone.activation)
+        yield ClassificationTable(f"cls-{name}", backbone, head, 1000)
+
+
+def _promptable() -> Iterator[PromptableTable]:
+    for name, depth in (("l0", 4), ("l1", 8), ("l2", 12)):
+        neck = NeckTable(256, depth, 1, "fmb", "gelu", (32, 16, 8))
+        yield PromptableTable(f"sam-{name}", for_segment_anything(name), neck, 512)
+    for name, depth in (("xl0", 6), ("xl1", 12)):
+        neck = NeckTable(256, depth, 4, "fmb", "gelu", (64, 32, 16))
+        yield PromptableTable(f"sam-{name}", for_segment_anything(name), neck, 1024)
+
+
+_Row = TypeVar("_Row", SegmentationTable, ClassificationTable, PromptableTable)
+
+
+def _by_name(rows: Iterator[_Row]) -> dict[str, _Row]:
+    return {row.name: row for row in rows}
+
+
+SEGMENTATION = _by_name(_segmentation())
+"""Segmentation models by architecture name; `seg-b1` is the Cityscapes head, `seg-b1-ade20k` the other."""
+
+CLASSIFICATION = _by_name(_classification())
+"""ImageNet classifiers by architecture name; one serves all resolutions."""
+
+PROMPTABLE = _by_name(_promptable())
+"""Segment Anything models by architecture name."""
+
+ARCHITECTURES: dict[str, Architecture] = {**SEGMENTATION, **CLASSIFICATION, **PROMPTABLE}
+"""Every architecture by name."""
+
+
+def architecture(name: str) -> Architecture:
+    """The row of that name.
+
+    Raises:
+        ValueError: no such architecture; the message lists those there are.
+    """
+    if name not in ARCHITECTURES:
+        raise ValueError(f"unknown architecture {name!r}; known: {', '.join(ARCHITECTURES)}")
+    return ARCHITECTURES[name]

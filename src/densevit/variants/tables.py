@@ -1,0 +1,122 @@
+"""What a row of the variant tables holds.
+
+Source: EfficientViT (arXiv 2205.14756), section 2.3, and the official configurations of the B and L families.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+Block = Literal["ds", "res", "mb", "fmb", "att"]
+"""Depthwise-separable, plain residual, MBConv, fused MBConv, EfficientViT module."""
+Activation = Literal["hswish", "gelu"]
+"""Hardswish (B family); GELU with the tanh approximation (L family)."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One resolution of the backbone: a step that halves the size, then `depth` residual blocks."""
+
+    block: Block
+    width: int
+    depth: int
+    expand: float = 1.0
+    # the step that halves the size: its kind ("conv" only in the stem) and its own expansion
+    down: Literal["conv", "mb", "fmb"] = "mb"
+    down_expand: float = 1.0
+    # True: biases instead of BatchNorm in all but the last convolution of each block
+    fewer_norm: bool = False
+    # kernel sizes of the aggregated (multi-scale) branches of the attention
+    scales: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class BackboneTable:
+    """A backbone: the stem is stage 0 (stride 2), stage s has stride 2 ** (s + 1)."""
+
+    name: str
+    family: Literal["b", "l"]
+    stages: tuple[Stage, ...]
+    head_dim: int
+    activation: Activation
+    norm_eps: float
+    # False: the attention passes each token's own value through, and queries and keys do not exist
+    global_attention: bool = True
+
+    def without_multi_scale(self) -> BackboneTable:
+        """The same backbone with a single scale in every attention (paper, Table 1)."""
+        return replace(self, stages=tuple(replace(stage, scales=()) for stage in self.stages))
+
+    def without_global_attention(self) -> BackboneTable:
+        """The same backbone whose tokens do not see each other in the attention (paper, Table 1)."""
+        return replace(self, global_attention=False)
+
+
+@dataclass(frozen=True)
+class SegmentationHeadTable:
+    """Fusion of the maps of three strides at the finest of them, residual blocks, classifier."""
+
+    width: int
+    depth: int
+    expand: float
+    block: Literal["mb", "fmb"]
+    # expansion of a last 1x1 convolution before the classifier; None where there is none
+    final_expand: float | None
+    activation: Activation
+    strides: tuple[int, ...] = (32, 16, 8)  # coarsest first
+
+
+@dataclass(frozen=True)
+class SegmentationTable:
+    """A backbone with the segmentation head of one published training."""
+
+    name: str
+    backbone: BackboneTable
+    head: SegmentationHeadTable
+    classes: int
+
+
+@dataclass(frozen=True)
+class ClassificationHeadTable:
+    """1x1 convolution, mean over the picture, hidden layer with LayerNorm, classifier."""
+
+    width: int  # channels of the convolution
+    hidden: int  # of the layer before the classifier
+    activation: Activation
+
+
+@dataclass(frozen=True)
+class ClassificationTable:
+    """A backbone with its ImageNet head."""
+
+    name: str
+    backbone: BackboneTable
+    head: ClassificationHeadTable
+    classes: int
+
+
+@dataclass(frozen=True)
+class NeckTable:
+    """Fusion of the maps of three strides at the finest of them, residual blocks, 1x1 convolution, LayerNorm."""
+
+    width: int
+    depth: int
+    expand: float
+    block: Literal["mb", "fmb"]
+    activation: Activation
+    strides: tuple[int, ...]  # coarsest first
+
+
+@dataclass(frozen=True)
+class PromptableTable:
+    """An image encoder for Segment Anything; prompt encoder and mask decoder are the same for all."""
+
+    name: str
+    backbone: BackboneTable
+    neck: NeckTable
+    side_px: int  # height and width of the encoder's input
+
+
+Architecture = SegmentationTable | ClassificationTable | PromptableTable
+"""Whatever a model can be built from."""
