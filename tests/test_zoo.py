@@ -100,7 +100,7 @@ def test_other_names_list_the_known(name):
 
 def test_where_weights_are(monkeypatch, tmp_path):
     monkeypatch.setattr(zoo, "ASSETS", tmp_path)
-    monkeypatch.setattr(zoo, "is_cached", lambda repository, name: "_b1_" in name)
+    monkeypatch.setattr(zoo, "is_cached", lambda file: "_b1_" in file.name)
     assert find("seg-b0-camvid").weights == "none"
     assert find("seg-b0-cityscapes").weights == "hub"
     assert find("seg-b1-cityscapes").weights == "cached"

@@ -230,9 +230,7 @@ def _origin(model: str | Path, given: str | Path | None) -> _Origin:
         raise weights.WeightsError(
             f"{entry.name}: no weights are bundled with this installation; pass weights=FILE"
         )
-    return _Origin(
-        entry.name, tensors=weights.fetch(entry.hub.repository, entry.hub.name), manifest=entry.manifest()
-    )
+    return _Origin(entry.name, tensors=weights.fetch(entry.hub), manifest=entry.manifest())
 
 
 def _given_weights(entry: Entry, path: Path) -> _Origin:

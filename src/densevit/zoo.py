@@ -10,21 +10,13 @@ from typing import Literal
 from densevit.classes import class_table
 from densevit.manifest import Manifest
 from densevit.variants import SEGMENTATION, Cost, count
-from densevit.weights import ASSETS, is_cached
+from densevit.weights import ASSETS, HubFile, is_cached
 
 OFFICIAL_SEGMENTATION = "han-cai/efficientvit-seg"
 
 
 class UnknownModelError(ValueError):
     """No model of that name; the message lists those there are."""
-
-
-@dataclass(frozen=True)
-class HubFile:
-    """A published file: repository on the Hugging Face hub, name in it."""
-
-    repository: str
-    name: str
 
 
 @dataclass(frozen=True)
@@ -73,7 +65,7 @@ class Entry:
             return "bundled"
         if self.hub is None:
             return "none"
-        return "cached" if is_cached(self.hub.repository, self.hub.name) else "hub"
+        return "cached" if is_cached(self.hub) else "hub"
 
     @property
     def cost(self) -> Cost:

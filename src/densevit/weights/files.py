@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +16,11 @@ from safetensors.numpy import save
 from densevit.files import replacing
 from densevit.messages import first_line
 
-ASSETS = Path(__file__).parent / "assets"
+ASSETS = Path(__file__).parents[1] / "assets"
 """Where bundled graphs and weights lie."""
 
 _FOREIGN_TYPE = "holds bfloat16, float8 or other types that numpy lacks; save it as fp16 or fp32"
+_YOUNG_NS = 2 * 10**9
 
 Tensors = Mapping[str, NDArray[np.generic]]
 
@@ -76,37 +79,24 @@ def read_tensors(path: Path) -> tuple[dict[str, NDArray[np.generic]], dict[str, 
 
 
 def hash_file(path: Path) -> str:
-    """SHA-256 of a file's bytes.
+    """SHA-256 of a file's bytes; read once per process as long as the file stays as it is.
 
     Raises:
         WeightsError: it cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        status = path.stat()
+        identity = (path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        # a file this young may change again within one tick of the clock that stamps it
+        young = time.time_ns() - status.st_mtime_ns < _YOUNG_NS
+        return _hash_bytes(*identity) if young else _hash_bytes_once(*identity)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def is_cached(repository: str, name: str) -> bool:
-    """Whether a file of the Hugging Face hub lies in its cache on this machine."""
-    from huggingface_hub import try_to_load_from_cache
-
-    return isinstance(try_to_load_from_cache(repository, name), str)
+def _hash_bytes(path: Path, *_: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def fetch(repository: str, name: str) -> Path:
-    """A file of the Hugging Face hub, from its cache or downloaded with a progress bar.
-
-    Raises:
-        WeightsError: it is not in the cache and cannot be downloaded; the message says which file is meant.
-    """
-    from huggingface_hub import hf_hub_download
-
-    try:
-        return Path(hf_hub_download(repository, name))
-    except Exception as error:  # the hub's, the HTTP client's and the system's, which change with their versions
-        raise WeightsError(
-            f"{name} of huggingface.co/{repository} is not on this machine and cannot be downloaded "
-            f"({type(error).__name__}); fetch the file yourself and pass it as weights ({name})"
-        ) from error
+_hash_bytes_once = lru_cache(maxsize=64)(_hash_bytes)

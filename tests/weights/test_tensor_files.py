@@ -12,7 +12,6 @@ from hypothesis.extra import numpy as hnp
 
 from densevit.weights import (
     WeightsError,
-    fetch,
     hash_file,
     hash_tensors,
     read_tensors,
@@ -217,15 +216,3 @@ class TestHash:
         for path in (tmp_path / "none", tmp_path):
             with pytest.raises(WeightsError, match=str(path)):
                 hash_file(path)
-
-
-def test_a_file_that_cannot_be_fetched(monkeypatch):
-    import huggingface_hub
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    def offline(repository, name):
-        raise LocalEntryNotFoundError("offline")
-
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", offline)
-    with pytest.raises(WeightsError, match=r"x\.pt of huggingface\.co/who/what"):
-        fetch("who/what", "x.pt")

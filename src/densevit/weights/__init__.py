@@ -1,0 +1,27 @@
+"""Weights: tensors in files on this machine, and published files by name."""
+
+from densevit.weights.files import (
+    ASSETS,
+    Tensors,
+    WeightsError,
+    hash_file,
+    hash_tensors,
+    read_tensors,
+    stored_precision,
+    write_tensors,
+)
+from densevit.weights.hub import HubFile, fetch, is_cached
+
+__all__ = [
+    "ASSETS",
+    "HubFile",
+    "Tensors",
+    "WeightsError",
+    "fetch",
+    "hash_file",
+    "hash_tensors",
+    "is_cached",
+    "read_tensors",
+    "stored_precision",
+    "write_tensors",
+]
