@@ -29,6 +29,7 @@ class Hub:
         is_hub: whether it says of which commit the file is.
         cuts: of each further download, how many bytes come before the connection breaks.
         at_cut: called before a connection breaks.
+        stop: nobody listens any more.
         requests: what was asked: method, path, range.
         agents: who asked.
     """
@@ -44,6 +45,7 @@ class Hub:
     requests: list[tuple[str, str, str]] = field(default_factory=list)
     agents: set[str] = field(default_factory=set)
     endpoint: str = ""
+    stop: Callable[[], None] = lambda: None
 
     @property
     def sha256(self) -> str:
@@ -130,12 +132,17 @@ def serving(hub: Hub) -> Iterator[Hub]:
     hub.endpoint = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    try:
-        yield hub
-    finally:
+
+    def stop() -> None:
         server.shutdown()
         server.server_close()
         thread.join()
+
+    hub.stop = stop
+    try:
+        yield hub
+    finally:
+        stop()
 
 
 def environment(home: object, hub: Hub | None, **more: str) -> dict[str, str]:
