@@ -180,11 +180,12 @@ def _classification() -> Iterator[Entry]:
             )
 
 
-# variant -> (side in pixels, COCO mask AP, LVIS mask AP with ViTDet's boxes, leading digits of the file's SHA-256)
+# variant -> (side in pixels, COCO mask AP, LVIS mask AP with ViTDet's boxes, SHA-256 of the file where it is known
+# from more than a copy's page)
 _SEGMENT_ANYTHING = {
     "l0": (512, 45.7, 41.8, "c4f994b01a16d48bcf2fbbb089448cfbf58fae5811edfa8113c953b8b8cc64b8"),
-    "l1": (512, 46.2, 42.1, "fa151df2b9b9"),
-    "l2": (512, 46.6, 42.7, "d4bfd842224c"),
+    "l1": (512, 46.2, 42.1, ""),
+    "l2": (512, 46.6, 42.7, ""),
     "xl0": (1024, 47.5, 43.9, ""),
     "xl1": (1024, 47.8, 44.4, ""),
 }

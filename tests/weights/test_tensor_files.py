@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import struct
 
 import numpy as np
@@ -12,7 +13,6 @@ from hypothesis.extra import numpy as hnp
 
 from densevit.weights import (
     WeightsError,
-    fetch,
     hash_file,
     hash_tensors,
     read_tensors,
@@ -218,14 +218,23 @@ class TestHash:
             with pytest.raises(WeightsError, match=str(path)):
                 hash_file(path)
 
+    def test_a_file_is_read_once_while_it_stays_as_it_is(self, tmp_path, monkeypatch):
+        path = tmp_path / "x"
+        read = []
 
-def test_a_file_that_cannot_be_fetched(monkeypatch):
-    import huggingface_hub
-    from huggingface_hub.errors import LocalEntryNotFoundError
+        def digest(file, kind, digest=hashlib.file_digest):
+            read.append(file.name)
+            return digest(file, kind)
 
-    def offline(repository, name):
-        raise LocalEntryNotFoundError("offline")
-
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", offline)
-    with pytest.raises(WeightsError, match=r"x\.pt of huggingface\.co/who/what"):
-        fetch("who/what", "x.pt")
+        monkeypatch.setattr(hashlib, "file_digest", digest)
+        for content in (b"one", b"two"):
+            # within one tick of the clock, which cannot tell them apart
+            path.write_bytes(content)
+            assert hash_file(path) == hashlib.sha256(content).hexdigest()
+        assert len(read) == 2
+        for hour in (1, 2):
+            path.write_bytes(b"old%d" % hour)
+            os.utime(path, (hour * 3600, hour * 3600))
+            for _ in range(3):
+                assert hash_file(path) == hashlib.sha256(b"old%d" % hour).hexdigest()
+        assert len(read) == 4
