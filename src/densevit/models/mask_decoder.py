@@ -87,7 +87,10 @@ class MaskDecoder(nn.Module):
                 raise ValueError(f"{name} must have 1 row or one per prompt ({prompts}), got {rows}")
         output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
         tokens = torch.cat([output_tokens.expand(prompts, -1, -1), sparse], dim=1)
-        tokens, pixels = self.transformer(tokens, _rows(image + dense), _rows(positions))
+        # rows first, sum after: OpenVINO 2026.4 fuses "convolution of masks + one image" into a sum in place and
+        # gives wrong or empty results where the number of prompts is dynamic
+        pixels = _rows(image) + _rows(dense)
+        tokens, pixels = self.transformer(tokens, pixels, _rows(positions))
 
         grid = (prompts, *image.shape[1:])
         upscaled: Tensor = self.output_upscaling(pixels.transpose(1, 2).reshape(grid))
