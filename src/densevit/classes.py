@@ -28,7 +28,7 @@ class ClassTable:
 
 @cache
 def class_table(data_set: str) -> ClassTable:
-    """The classes of "camvid", "cityscapes" or "ade20k".
+    """The classes of "camvid", "cityscapes", "ade20k", "loveda", "potsdam" or "vaihingen".
 
     Raises:
         ValueError: another data set.
