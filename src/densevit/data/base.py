@@ -107,12 +107,12 @@ def picture_size(path: Path) -> Size:
     Raises:
         DataError: not such a picture, or too large a one.
     """
-    with _opened(path) as picture:
+    with _opened(path, "picture") as picture:
         return Size(picture.height, picture.width)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(path: Path, what: str = "label picture") -> Iterator[Image.Image]:
     try:
         with warnings.catch_warnings():
             # Pillow warns of sizes that could be an attack, and refuses twice that
@@ -122,7 +122,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     except DataError:
         raise
     except Exception as error:  # a decoder raises some ten kinds on damaged data
-        raise DataError(f"{path}: cannot be read as a label picture ({first_line(error)})") from error
+        raise DataError(f"{path}: cannot be read as a {what} ({first_line(error)})") from error
 
 
 def read_pair(name: str, picture: Path, labels_file: Path, labels: NDArray[np.uint8]) -> SegmentationSample:

@@ -43,7 +43,7 @@ def _check_labels(data: SegmentationData) -> None:
 def _suspicion(seen: np.ndarray[tuple[int], np.dtype[np.bool_]], classes: int) -> str:
     if not seen[:IGNORE].any():
         return "none has a pixel with a known label; is it the right split, are these the labels of this data?"
-    if classes == 2 and seen[0] and seen[IGNORE] and not seen[1]:
+    if classes == 2 and seen[IGNORE] and not seen[1]:
         return "none has class 1, but 255 occurs, which means unknown; write the second class as 1 into the masks"
     return ""
 
