@@ -63,6 +63,9 @@ def test_mistakes(tmp_path):
     refused(lambda: ImageNetFolder(root, "test"), root / "test", "splits there are: train, val")
     refused(lambda: ImageNetFolder(root / "val", "val"), "one level too low")
     refused(lambda: ImageNetFolder(tmp_path, "val"), "one level too high", root)
+    # a folder beside that has such a split, but no classes, is not meant
+    (tmp_path / "camvid" / "val").mkdir(parents=True)
+    refused(lambda: ImageNetFolder(tmp_path, "val"), "one level too high", root)
     (root / "val" / "n01440764").mkdir()
     refused(lambda: ImageNetFolder(root, "val"), root / "val/n01440764", "no picture", "remove the folder")
     (tmp_path / "empty" / "val").mkdir(parents=True)

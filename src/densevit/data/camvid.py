@@ -32,7 +32,7 @@ class CamVid:
         folder = require_folder(
             root,
             split,
-            probe=f"{split}annot",
+            suits=lambda other: (other / f"{split}annot").is_dir(),
             layout="SPLIT/*.jpg and SPLITannot/*.png",
             splits=[name for name in names if f"{name}annot" in names],
         )

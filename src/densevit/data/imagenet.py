@@ -29,7 +29,13 @@ class ImageNetFolder:
     """
 
     def __init__(self, root: Path, split: str, *, wnids: Sequence[str] | None = None) -> None:
-        folder = require_folder(root, split, layout=_LAYOUT, splits=_splits(root))
+        folder = require_folder(
+            root,
+            split,
+            layout=_LAYOUT,
+            suits=lambda other: bool(folders_in(other / split)),
+            splits=_splits(root),
+        )
         names = folders_in(folder)
         if not names:
             raise DataError(_flat(folder))

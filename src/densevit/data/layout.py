@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from densevit.data.base import DataError
@@ -10,14 +10,21 @@ from densevit.data.base import DataError
 _SHOWN = 8
 
 
-def require_folder(root: Path, inner: str, *, layout: str, probe: str = "", splits: Sequence[str] = ()) -> Path:
+def require_folder(
+    root: Path,
+    inner: str,
+    *,
+    layout: str,
+    suits: Callable[[Path], bool] = Path.is_dir,
+    splits: Sequence[str] = (),
+) -> Path:
     """`root/inner`, which must be a folder.
 
     Args:
         root: the folder that the user gave.
         inner: what must be in it.
         layout: how the data set should look, for the message.
-        probe: another folder that tells the right root where `inner` is too common a name.
+        suits: whether another folder may be the root that was meant, where holding `inner` does not tell enough.
         splits: the splits that are there, in place of the one asked for.
 
     Raises:
@@ -30,7 +37,7 @@ def require_folder(root: Path, inner: str, *, layout: str, probe: str = "", spli
         raise DataError(f"{root}: is a file; unpack it and give the folder ({layout})")
     if not root.is_dir():
         raise DataError(f"{folder}: no such folder, nor is {root}; check the path ({layout})")
-    if (right := _right_root(root, inner, probe or inner)) is not None:
+    if (right := _right_root(root, inner, suits)) is not None:
         level = "low" if root.resolve().is_relative_to(right.resolve()) else "high"
         raise DataError(f"{folder}: no such folder; the path is one level too {level}: give {right} instead")
     if splits:
@@ -38,12 +45,12 @@ def require_folder(root: Path, inner: str, *, layout: str, probe: str = "", spli
     raise DataError(f"{folder}: no such folder; looked for {layout}; {root} holds {contents(root)}")
 
 
-def _right_root(root: Path, inner: str, probe: str) -> Path | None:
+def _right_root(root: Path, inner: str, suits: Callable[[Path], bool]) -> Path | None:
     """The folder below or above `root` that looks as `root` should."""
     below = sorted(path for path in root.iterdir() if path.is_dir())
     above = [root.resolve().parent, root.resolve().parent.parent]
     for candidate in (*below, *above):
-        if (candidate / inner).is_dir() and (candidate / probe).is_dir():
+        if (candidate / inner).is_dir() and suits(candidate):
             return candidate
     return None
 
