@@ -19,8 +19,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(layer.split())
     for layer in (
         "files messages",
-        "imaging draw masks metrics labels variants manifest weights classes cache",
-        "tasks models",
+        "imaging draw masks metrics labels variants manifest weights classes cache peers",
+        "tasks models peers_torch",
         "zoo runtimes data",
         "graph foreign",
         "predict evaluate",
@@ -37,12 +37,13 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
 SIBLINGS: frozenset[tuple[str, str]] = frozenset()
 """(importer, imported) within one layer: none so far."""
 
-TORCH_HALF = ("models", "graph", "foreign", "train", "export", "recipes", "runtimes.eager")
+TORCH_HALF = ("models", "graph", "foreign", "train", "export", "recipes", "runtimes.eager", "peers_torch")
 """The only modules that may import torch."""
 
 LAZY: dict[str, frozenset[str]] = {
     "predict": frozenset({"graph", "foreign", "models", "runtimes.eager"}),
-    "cli": frozenset({"train", "recipes"}),
+    # peers_torch: an evaluation under torchrun has torch at hand, and its processes meet through it
+    "cli": frozenset({"train", "recipes", "foreign", "peers_torch"}),
 }
 """Outside the torch half: which parts of it may be imported, and only inside functions."""
 

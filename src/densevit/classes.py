@@ -29,7 +29,9 @@ class ClassTable:
 
 @cache
 def class_table(data_set: str) -> ClassTable:
-    """The classes of "camvid", "cityscapes", "ade20k" or "imagenet" (which have no colours).
+    """The classes of "camvid", "cityscapes", "ade20k", "loveda", "potsdam", "vaihingen" or "imagenet".
+
+    ImageNet's classes have no colours.
 
     Raises:
         ValueError: another data set.

@@ -1,18 +1,34 @@
-"""Scores of a model on a data set, through any runtime and by the very steps that predict."""
+"""Scores of a model on a data set, through any runtime and by the very steps that predict.
+
+Several processes may share a data set: process r of n takes the samples r, r + n, r + 2 n, ...; what they sum
+are counts, so that the scores are those of one process to the last bit.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from densevit.data.base import SegmentationData
-from densevit.metrics import SegmentationScore
+from densevit.data.base import ClassificationData, SegmentationData
+from densevit.data.imagenet import is_wnid
+from densevit.data.table import KINDS
+from densevit.imaging import Placement
+from densevit.manifest import Manifest
+from densevit.metrics import ClassificationScore, SegmentationScore
+from densevit.peers import Alone, Peers
 from densevit.runtimes.base import Runtime
+from densevit.tasks.classification import Classification
 from densevit.tasks.segmentation import Segmentation
+
+ALONE = Alone()
+Progress = Callable[[int, int], None]
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -24,13 +40,72 @@ class Evaluation:
     seconds: float
 
 
+class Evaluable(Protocol):
+    """A loaded model: `densevit.predict.Model` is one."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the model says of itself."""
+        ...
+
+    @property
+    def task(self) -> Any:
+        """Its numpy side, of the kind that the manifest names."""
+        ...
+
+    @property
+    def runtime(self) -> Runtime:
+        """Runs it."""
+        ...
+
+
+def evaluate(
+    model: Evaluable,
+    data: SegmentationData | ClassificationData,
+    *,
+    class_map: Sequence[int] | None = None,
+    progress: Progress = lambda done, total: None,
+    peers: Peers = ALONE,
+) -> Evaluation:
+    """The scores of the model's task.
+
+    Args:
+        model: segments or classifies.
+        data: labels of the same task.
+        class_map: as `evaluate_segmentation` says.
+        progress: called with (pictures done, pictures in all) of this process.
+        peers: the processes that share the data.
+
+    Raises:
+        ValueError: data of another task, or what the task's evaluation says.
+    """
+    name, task = model.manifest.name, model.manifest.task
+    if task not in KINDS:
+        raise ValueError(f"{name}: there is no evaluation of task {task} yet; of {', '.join(KINDS)} there is")
+    if isinstance(data, SegmentationData) != (task == "segmentation"):
+        raise ValueError(f"{name}: its task is {task}, these data are of another; kinds that fit: {fitting(task)}")
+    if isinstance(data, SegmentationData):
+        return evaluate_segmentation(
+            model.task, model.runtime, data, class_map=class_map, progress=progress, peers=peers
+        )
+    if class_map is not None:
+        raise ValueError(f"{name}: a class map is for segmentation; leave it out")
+    return evaluate_classification(model.task, model.runtime, data, progress=progress, peers=peers)
+
+
+def fitting(task: str) -> str:
+    """The kinds of data for a task, as text for messages."""
+    return ", ".join(KINDS.get(task, ())) or "none"
+
+
 def evaluate_segmentation(
     task: Segmentation,
     runtime: Runtime,
     data: SegmentationData,
     *,
     class_map: Sequence[int] | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = lambda done, total: None,
+    peers: Peers = ALONE,
 ) -> Evaluation:
     """Mean IoU and pixel accuracy in percent.
 
@@ -40,26 +115,85 @@ def evaluate_segmentation(
         data: pictures with labels.
         class_map: the data set's class of each of the model's classes, where they differ; -1 for none, which
             counts as wrong wherever the truth is known.
-        progress: called with (pictures done, pictures in all).
+        progress: called with (pictures done, pictures in all) of this process.
+        peers: the processes that share the data.
 
     Raises:
         ValueError: the classes of model and data differ and no class map bridges them, or no pixel is labelled.
+        PeersLostError: another process ended.
     """
     mapping = _class_map(task, data, class_map)
     score = SegmentationScore(data.class_names)
     start = time.perf_counter()
-    for index in range(len(data)):
+
+    def prepared(index: int) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]], Placement]:
         sample = data[index]
-        tensors, placement = task.preprocess(sample.picture)
+        return sample.labels, *task.preprocess(sample.picture)
+
+    share = range(peers.rank, len(data), peers.size)
+    for done, (labels, tensors, placement) in enumerate(_ahead(prepared, share), start=1):
         result = task.postprocess(runtime.run("forward", tensors), placement)
-        score.update(mapping[result.labels], sample.labels)
-        progress(index + 1, len(data))
+        score.update(mapping[result.labels], labels)
+        progress(done, len(share))
+    score.confusion = peers.sum(score.state())
     if not score.confusion.any():
         raise ValueError("no pixel of this data has a known label; is it the right data and split?")
     return Evaluation(score.compute(), len(data), time.perf_counter() - start)
 
 
-def _class_map(task: Segmentation, data: SegmentationData, given: Sequence[int] | None) -> np.ndarray[Any, Any]:
+def evaluate_classification(
+    task: Classification,
+    runtime: Runtime,
+    data: ClassificationData,
+    *,
+    progress: Progress = lambda done, total: None,
+    peers: Peers = ALONE,
+) -> Evaluation:
+    """Top-1 and top-5 accuracy in percent.
+
+    Args:
+        task: of the model.
+        runtime: of the model.
+        data: pictures with one class each.
+        progress: called with (pictures done, pictures in all) of this process.
+        peers: the processes that share the data.
+
+    Raises:
+        ValueError: the classes of model and data differ, or there is no picture.
+        PeersLostError: another process ended.
+    """
+    classes = _model_classes(task.class_names, data.class_names)
+    score = ClassificationScore(len(task.class_names))
+    start = time.perf_counter()
+
+    def prepared(index: int) -> tuple[int, dict[str, NDArray[Any]], Placement]:
+        sample = data[index]
+        return sample.label, *task.preprocess(sample.picture)
+
+    share = range(peers.rank, len(data), peers.size)
+    for done, (label, tensors, placement) in enumerate(_ahead(prepared, share), start=1):
+        answer = task.postprocess(runtime.run("forward", tensors), placement)
+        score.update(answer.logits, classes[label])
+        progress(done, len(share))
+    score.counts = peers.sum(score.state())
+    if not len(data):
+        raise ValueError("this data holds no picture; is it the right folder and split?")
+    return Evaluation(score.compute(), len(data), time.perf_counter() - start)
+
+
+def _ahead(prepare: Callable[[int], Item], indices: Iterable[int]) -> Iterator[Item]:
+    """What `prepare` gives for each index, in order; the next is prepared while one is worked on."""
+    with ThreadPoolExecutor(1, thread_name_prefix="densevit-read") as reader:
+        coming = None
+        for index in indices:
+            current, coming = coming, reader.submit(prepare, index)
+            if current is not None:
+                yield current.result()
+        if coming is not None:
+            yield coming.result()
+
+
+def _class_map(task: Segmentation, data: SegmentationData, given: Sequence[int] | None) -> NDArray[np.int64]:
     if given is None:
         if task.class_names != data.class_names:
             raise ValueError(
@@ -71,4 +205,17 @@ def _class_map(task: Segmentation, data: SegmentationData, given: Sequence[int] 
         raise ValueError(f"the class map has {len(given)} entries, the model {len(task.class_names)} classes")
     if any(type(entry) is not int or not -1 <= entry < len(data.class_names) for entry in given):
         raise ValueError(f"the class map's entries must be integers in -1..{len(data.class_names) - 1}")
-    return np.array(given)
+    return np.array(given, np.int64)
+
+
+def _model_classes(model: tuple[str, ...], data: tuple[str, ...]) -> list[int]:
+    """The model's class of each of the data's: by name, or in order where the data has ImageNet's ids."""
+    index = {name: number for number, name in enumerate(model)}
+    if all(name in index for name in data):
+        return [index[name] for name in data]
+    if len(model) == len(data) and all(map(is_wnid, data)):
+        return list(range(len(data)))
+    raise ValueError(
+        f"the model knows {len(model)} classes ({', '.join(model[:3])} ...), the data {len(data)} "
+        f"({', '.join(data[:3])} ...); the names must agree, or the data hold the class folders of all of ImageNet"
+    )

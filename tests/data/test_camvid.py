@@ -87,6 +87,27 @@ def test_no_folder(tmp_path):
     refused(lambda: CamVid(tmp_path / "none", "val"), tmp_path / "none" / "val")
 
 
+def test_one_level_too_high_or_low(tmp_path):
+    write(tmp_path / "camvid", "val", "a", some_labels())
+    (tmp_path / "a" / "val").mkdir(parents=True)
+    assert "too high" in refused(lambda: CamVid(tmp_path, "val"), tmp_path / "camvid")
+    assert "too low" in refused(lambda: CamVid(tmp_path / "camvid" / "val", "val"), tmp_path / "camvid")
+
+
+def test_other_splits_are_listed(tmp_path):
+    write(tmp_path, "val", "a", some_labels())
+    write(tmp_path, "train", "a", some_labels())
+    assert "splits there are: train, val" in refused(lambda: CamVid(tmp_path, "test"), tmp_path / "test")
+
+
+def test_labels_without_a_picture(tmp_path):
+    write(tmp_path, "val", "a", some_labels())
+    write(tmp_path, "val", "b", some_labels())
+    (tmp_path / "val" / "a.png").unlink()
+    message = refused(lambda: CamVid(tmp_path, "val"), tmp_path / "valannot" / "a.png")
+    assert "labels without a picture (1 of them" in message
+
+
 def test_an_empty_folder(tmp_path):
     (tmp_path / "val").mkdir()
     (tmp_path / "val" / "readme.txt").write_text("hello")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,16 +14,21 @@ import typer
 
 from densevit.cli.options import Device, Json, Precision, Runtime, Weights, WorkingSize, load_model
 from densevit.cli.progress import progress_bar
-from densevit.data.table import SEGMENTATION_DATA, open_data
-from densevit.evaluate import evaluate_segmentation
-from densevit.tasks.segmentation import Segmentation
+from densevit.data.checking import check_samples
+from densevit.data.table import DATA, KINDS, kind_of, open_data
+from densevit.evaluate import evaluate as evaluate_model
+from densevit.evaluate import fitting
+from densevit.peers import Alone, Peers
+from densevit.predict import TorchNeededError
+from densevit.zoo import UnknownModelError, find
+
+_TITLES = {"miou": "mean IoU", "pixel_accuracy": "pixel accuracy", "top1": "top-1", "top5": "top-5"}
 
 
 def evaluate(
     model: Annotated[str, typer.Argument(help="A model's name, or a graph or weights file.")],
     data: Annotated[
-        str,
-        typer.Option("--data", help=f"KIND:PATH; kinds: {', '.join(SEGMENTATION_DATA)}.", metavar="KIND:PATH"),
+        str, typer.Option("--data", help=f"KIND:PATH; kinds: {', '.join(DATA)}.", metavar="KIND:PATH")
     ],
     split: Annotated[str, typer.Option("--split", help="Which part of the data.")] = "val",
     class_map: Annotated[
@@ -33,18 +42,28 @@ def evaluate(
     size: WorkingSize = None,
     as_json: Json = False,
 ) -> None:
-    """Scores of a model on a data set; fp32 unless told otherwise."""
+    """Scores of a model on a data set; fp32 unless told otherwise; under torchrun, several processes share it."""
     mapping = None if class_map is None else _read_class_map(class_map)
-    samples = open_data(data, split)
-    loaded = load_model(model, weights=weights, runtime=runtime, precision=precision, device=device, size=size)
-    if not isinstance(loaded.task, Segmentation):
-        raise ValueError(f"{loaded.manifest.name}: {loaded.manifest.task} models cannot be evaluated yet")
-    with progress_bar("eval", len(samples)) as advance:
-        evaluation = evaluate_segmentation(
-            loaded.task, loaded.runtime, samples, class_map=mapping, progress=lambda done, total: advance()
-        )
+    kind = kind_of(data)
+    with _peers() as peers:
+        samples = open_data(data, split)
+        check_samples(samples)
+        loaded = load_model(model, weights=weights, runtime=runtime, precision=precision, device=device, size=size)
+        manifest = loaded.manifest
+        if manifest.task in KINDS and kind not in KINDS[manifest.task]:
+            raise ValueError(
+                f"{data}: kind {kind} is not for {manifest.name}, whose task is {manifest.task}; "
+                f"kinds that fit: {fitting(manifest.task)}"
+            )
+        steps = len(range(0, len(samples), peers.size)) if peers.rank == 0 else 0
+        with progress_bar("eval", steps) as advance:
+            evaluation = evaluate_model(
+                loaded, samples, class_map=mapping, progress=lambda done, total: advance(), peers=peers
+            )
+    if peers.rank != 0:
+        return
     report = {
-        "model": loaded.manifest.name,
+        "model": manifest.name,
         "data": data,
         "split": split,
         "runtime": loaded.runtime.name,
@@ -52,24 +71,62 @@ def evaluate(
         "size": str(loaded.task.size),
         "images": evaluation.images,
         "metrics": evaluation.metrics,
+        "published": _published(manifest.name, kind, split, evaluation.metrics),
         "seconds": round(evaluation.seconds, 2),
     }
     if as_json:
         typer.echo(json.dumps(report, indent=1))
     else:
-        _show(report)
+        _show(report, published_size=size == "published")
 
 
-def _show(report: dict[str, Any]) -> None:
-    metrics = report["metrics"]
-    for name, value in metrics["iou_per_class"].items():
-        typer.echo(f"{name:>16}  {'absent' if value is None else f'{value:6.2f}'}")
-    typer.echo(f"{'mean IoU':>16}  {metrics['miou']:6.2f} %")
-    typer.echo(f"{'pixel accuracy':>16}  {metrics['pixel_accuracy']:6.2f} %")
+@contextmanager
+def _peers() -> Iterator[Peers]:
+    """The processes that torchrun started with this one, or this one alone."""
+    count = os.environ.get("WORLD_SIZE", "1")
+    if not count.isdigit():
+        raise ValueError(f"WORLD_SIZE must be a number of processes, got {count!r}; torchrun sets it")
+    if int(count) <= 1:
+        yield Alone()
+        return
+    if importlib.util.find_spec("torch") is None:
+        raise TorchNeededError("several processes need PyTorch to meet: pip install 'densevit[torch]'")
+    from densevit.peers_torch import joined
+
+    with joined() as peers:
+        yield peers
+
+
+def _published(model: str, kind: str, split: str, metrics: dict[str, Any]) -> dict[str, float] | None:
+    """The published figures of what was measured, None where there are none for this data."""
+    try:
+        entry = find(model)
+    except UnknownModelError:
+        return None
+    if entry.data_set != kind or split not in ("val", "validation"):
+        return None
+    return {name: entry.published[name] for name in metrics if name in entry.published} or None
+
+
+def _show(report: dict[str, Any], *, published_size: bool) -> None:
+    metrics = dict(report["metrics"])
+    _show_classes(metrics.pop("iou_per_class", {}))
+    published = report["published"] or {}
+    for name, value in metrics.items():
+        beside = f"   published {published[name]:.2f} %" if name in published else ""
+        if beside and not published_size:
+            beside += " (with --size published)"
+        typer.echo(f"{_TITLES.get(name, name):>20}  {value:6.2f} %{beside}")
     typer.echo(
         f"{report['model']} on {report['data']} {report['split']}: {report['images']} pictures at "
         f"{report['size']}, {report['runtime']} {report['precision']}, {report['seconds']:.1f} s"
     )
+
+
+def _show_classes(scores: dict[str, float | None]) -> None:
+    """Best first; a class that occurs neither in labels nor in answers is no part of the mean."""
+    for name, value in sorted(scores.items(), key=lambda row: -1.0 if row[1] is None else row[1], reverse=True):
+        typer.echo(f"{name:>20}  {'absent' if value is None else f'{value:6.2f} %'}")
 
 
 def _read_class_map(path: Path) -> list[int]:

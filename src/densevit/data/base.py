@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from densevit import imaging
+from densevit.imaging import Size
 from densevit.messages import first_line
+
+_LOSSLESS = ("PNG", "TIFF", "BMP", "GIF")
+"""Formats of label pictures: JPEG would change the values."""
 
 
 class DataError(ValueError):
@@ -28,6 +34,16 @@ class SegmentationSample:
     labels: NDArray[np.uint8]
 
 
+@dataclass(frozen=True)
+class ClassificationSample:
+    """One picture, (H, W, 3) uint8 RGB, and the index of its true class."""
+
+    name: str
+    picture: NDArray[np.uint8]
+    label: int
+
+
+@runtime_checkable
 class SegmentationData(Protocol):
     """Pictures with labels, read one at a time."""
 
@@ -43,24 +59,92 @@ class SegmentationData(Protocol):
         ...
 
 
-def read_label_picture(path: Path) -> NDArray[np.uint8]:
+class ClassificationData(Protocol):
+    """Pictures with one class each, read one at a time."""
+
+    class_names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        """How many samples."""
+        ...
+
+    def __getitem__(self, index: int) -> ClassificationSample:
+        """Reads one sample."""
+        ...
+
+
+def read_label_picture(path: Path, *, remedy: str = "turn colours into class indices first") -> NDArray[np.uint8]:
     """The stored values of a single-channel 8-bit label picture, (H, W) uint8; palettes are not applied.
+
+    Args:
+        path: PNG, TIFF, BMP or GIF.
+        remedy: what to do about a picture with other channels.
 
     Raises:
         DataError: not such a picture.
     """
+    with _opened(path) as picture:
+        if picture.mode not in ("L", "P"):
+            raise DataError(f"{path}: label pictures have one 8-bit channel, this one is {picture.mode}; {remedy}")
+        return np.array(picture)
+
+
+def read_colour_labels(path: Path) -> NDArray[np.uint8]:
+    """The colours of a label picture whose classes are colours, (H, W, 3) uint8 RGB.
+
+    Raises:
+        DataError: not a lossless RGB picture.
+    """
+    with _opened(path) as picture:
+        if picture.mode != "RGB":
+            raise DataError(f"{path}: these label pictures are RGB, one colour per class; got {picture.mode}")
+        return np.array(picture)
+
+
+def picture_size(path: Path) -> Size:
+    """(height, width) from the header of a PNG or TIFF picture; nothing is decoded.
+
+    Raises:
+        DataError: not such a picture, or too large a one.
+    """
+    with _opened(path, "picture") as picture:
+        return Size(picture.height, picture.width)
+
+
+@contextmanager
+def _opened(path: Path, what: str = "label picture") -> Iterator[Image.Image]:
     try:
         with warnings.catch_warnings():
             # Pillow warns of sizes that could be an attack, and refuses twice that
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=("PNG", "TIFF", "BMP", "GIF")) as picture:
-                if picture.mode not in ("L", "P"):
-                    raise DataError(f"{path}: label pictures have one 8-bit channel, this one is {picture.mode}")
-                return np.array(picture)
+            with Image.open(path, formats=_LOSSLESS) as picture:
+                yield picture
     except DataError:
         raise
     except Exception as error:  # a decoder raises some ten kinds on damaged data
-        raise DataError(f"{path}: cannot be read as a label picture ({first_line(error)})") from error
+        raise DataError(f"{path}: cannot be read as a {what} ({first_line(error)})") from error
+
+
+def read_pair(name: str, picture: Path, labels_file: Path, labels: NDArray[np.uint8]) -> SegmentationSample:
+    """A picture together with its labels.
+
+    Args:
+        name: of the sample.
+        picture: the picture's file.
+        labels_file: where the labels came from, for messages.
+        labels: (H, W) classes and 255.
+
+    Raises:
+        DataError: labels of another size than the picture.
+        PictureError: a picture that cannot be read.
+    """
+    pixels = imaging.read(picture)
+    if labels.shape != pixels.shape[:2]:
+        raise DataError(
+            f"{labels_file}: labels are {labels.shape}, the picture {picture.name} is {pixels.shape[:2]}; "
+            "both must come from the same release and must not be resized apart"
+        )
+    return SegmentationSample(name, pixels, labels)
 
 
 def pictures_in(folder: Path, *, recursive: bool = False) -> list[Path]:
@@ -72,7 +156,8 @@ def pictures_in(folder: Path, *, recursive: bool = False) -> list[Path]:
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
     paths = folder.rglob("*") if recursive else folder.iterdir()
-    found = sorted(path for path in paths if path.suffix.lower() in imaging.SUFFIXES)
+    # a leading dot is a system's own file about the picture, such as macOS's ._a.jpg
+    found = sorted(p for p in paths if p.suffix.lower() in imaging.SUFFIXES and not p.name.startswith("."))
     if not found:
         raise DataError(f"{folder}: no picture in it (looked for {', '.join(imaging.SUFFIXES)})")
     return found

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
-from densevit import imaging
 from densevit.classes import class_table
-from densevit.data.base import DataError, SegmentationSample, pictures_in, read_label_picture
-from densevit.metrics import IGNORE
+from densevit.data.base import SegmentationSample, pictures_in, read_label_picture, read_pair
+from densevit.data.layout import check_labels, folders_in, require_folder
+from densevit.data.values import classes_of_values, value_table
 
 _VOID = 11
+_TABLE = value_table({index: index for index in range(_VOID)}, ignored=[_VOID])
 
 
 class CamVid:
@@ -29,11 +28,18 @@ class CamVid:
         table = class_table("camvid")
         self.class_names = table.names
         self.palette = table.palette
-        self.pictures = pictures_in(root / split)
-        self.annotations = [root / f"{split}annot" / f"{path.stem}.png" for path in self.pictures]
-        missing = [path for path in self.annotations if not path.is_file()]
-        if missing:
-            raise DataError(f"{missing[0]}: no labels for this picture ({len(missing)} pictures have none)")
+        names = folders_in(root)
+        folder = require_folder(
+            root,
+            split,
+            suits=lambda other: (other / f"{split}annot").is_dir(),
+            layout="SPLIT/*.jpg and SPLITannot/*.png",
+            splits=[name for name in names if f"{name}annot" in names],
+        )
+        self.pictures = pictures_in(folder)
+        annotations = root / f"{split}annot"
+        self.annotations = [annotations / f"{path.stem}.png" for path in self.pictures]
+        check_labels(self.annotations, folder=annotations, remedy=f"looked for SPLITannot/NAME.png in {root}")
 
     def __len__(self) -> int:
         """How many samples."""
@@ -46,10 +52,6 @@ class CamVid:
             DataError: labels that are not CamVid's, or of another size than the picture.
         """
         path = self.annotations[index]
-        picture = imaging.read(self.pictures[index])
-        labels = read_label_picture(path)
-        if labels.shape != picture.shape[:2]:
-            raise DataError(f"{path}: labels are {labels.shape}, the picture is {picture.shape[:2]}")
-        if labels.max(initial=0) > _VOID:
-            raise DataError(f"{path}: label {labels.max()} found, CamVid's are 0..{_VOID}")
-        return SegmentationSample(path.stem, picture, np.where(labels == _VOID, IGNORE, labels).astype(np.uint8))
+        allowed = f"CamVid's are 0..{_VOID}; other releases number or colour their classes differently"
+        labels = classes_of_values(read_label_picture(path), _TABLE, path=path, allowed=allowed)
+        return read_pair(path.stem, self.pictures[index], path, labels)

@@ -2,25 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from densevit.data.base import DataError, SegmentationData
+from densevit.classes import imagenet_wnids
+from densevit.data.ade20k import ADE20K
+from densevit.data.base import ClassificationData, DataError, SegmentationData
 from densevit.data.camvid import CamVid
+from densevit.data.cityscapes import Cityscapes
+from densevit.data.folder import FolderData
+from densevit.data.imagenet import ImageNetFolder
+from densevit.data.loveda import LoveDA
+from densevit.data.potsdam import Potsdam
+from densevit.data.tiled import Tiled
+from densevit.data.vaihingen import Vaihingen
 
-SEGMENTATION_DATA: dict[str, Callable[[Path, str], SegmentationData]] = {"camvid": CamVid}
+TILE_PX = 512
+"""Side of the tiles of Potsdam and Vaihingen, side by side: 144 of a Potsdam picture, as is usual.
+
+MMSegmentation's converters name a stride of 256, but place tiles at multiples of 512: 3456 of Potsdam's 24
+training pictures, 344 of Vaihingen's 16. They count the overlap with the last, shifted tile twice, we once.
+"""
+
+SEGMENTATION_DATA: dict[str, Callable[[Path, str], SegmentationData]] = {
+    "camvid": CamVid,
+    "cityscapes": Cityscapes,
+    "ade20k": ADE20K,
+    "folder": FolderData,
+    "loveda": LoveDA,
+    "potsdam": lambda root, split: Tiled(Potsdam(root, split), TILE_PX, TILE_PX),
+    "vaihingen": lambda root, split: Tiled(Vaihingen(root, split), TILE_PX, TILE_PX),
+}
 """Kind -> (folder, split) -> data set."""
 
+CLASSIFICATION_DATA: dict[str, Callable[[Path, str], ClassificationData]] = {
+    "imagenet": lambda root, split: ImageNetFolder(root, split, wnids=imagenet_wnids())
+}
+"""The same for pictures with one class each."""
 
-def open_data(text: str, split: str) -> SegmentationData:
+DATA: Mapping[str, Callable[[Path, str], SegmentationData | ClassificationData]] = {
+    **SEGMENTATION_DATA,
+    **CLASSIFICATION_DATA,
+}
+"""All of them."""
+
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "segmentation": tuple(SEGMENTATION_DATA),
+    "classification": tuple(CLASSIFICATION_DATA),
+}
+"""Task -> the kinds of data that it is evaluated on."""
+
+
+def kind_of(text: str) -> str:
+    """KIND of `KIND:PATH`.
+
+    Raises:
+        DataError: not of that form, or an unknown kind.
+    """
+    kind, separator, path = text.partition(":")
+    if not separator or not path:
+        raise DataError(f"{text}: data is given as KIND:PATH, such as camvid:data/camvid")
+    if kind not in DATA:
+        raise DataError(f"{text}: unknown kind {kind!r}; known: {', '.join(DATA)}")
+    return kind
+
+
+def open_data(text: str, split: str) -> SegmentationData | ClassificationData:
     """The data set that `KIND:PATH` names.
 
     Raises:
         DataError: not of that form, an unknown kind, or a folder that is not laid out as it should be.
     """
-    kind, separator, path = text.partition(":")
-    if not separator or not path:
-        raise DataError(f"{text}: data is given as KIND:PATH, such as camvid:data/camvid")
-    if kind not in SEGMENTATION_DATA:
-        raise DataError(f"{text}: unknown kind {kind!r}; known: {', '.join(SEGMENTATION_DATA)}")
-    return SEGMENTATION_DATA[kind](Path(path), split)
+    kind = kind_of(text)
+    return DATA[kind](Path(text.removeprefix(f"{kind}:")), split)

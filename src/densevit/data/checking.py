@@ -1,0 +1,53 @@
+"""A look at a few samples before the work begins, so that a mistake in the labels costs seconds, not hours."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from densevit.data.base import ClassificationData, DataError, SegmentationData
+from densevit.metrics import IGNORE
+
+SAMPLES = 4
+"""So many samples, spread over the set, are read in any case."""
+MOST = 50
+"""So many at most, where the first ones are suspicious."""
+
+
+def check_samples(data: SegmentationData | ClassificationData) -> None:
+    """Reads some samples, which checks them as it always does, and looks for what only several can tell.
+
+    Raises:
+        DataError: what reading finds; no sample at all; no known label; two classes as 0 and 255.
+        PictureError: a picture that cannot be read.
+    """
+    if not len(data):
+        raise DataError("this data holds no sample; is it the right folder and split?")
+    if isinstance(data, SegmentationData):
+        _check_labels(data)
+        return
+    for index in spread(len(data), SAMPLES):
+        data[index]
+
+
+def _check_labels(data: SegmentationData) -> None:
+    seen = np.zeros(256, bool)
+    order = spread(len(data), SAMPLES)
+    order += [index for index in spread(len(data), MOST) if index not in order]
+    for number, index in enumerate(order, start=1):
+        seen[np.unique(data[index].labels)] = True
+        if number >= min(SAMPLES, len(data)) and not _suspicion(seen, len(data.class_names)):
+            return
+    raise DataError(f"of {len(order)} samples, {_suspicion(seen, len(data.class_names))}")
+
+
+def _suspicion(seen: np.ndarray[tuple[int], np.dtype[np.bool_]], classes: int) -> str:
+    if not seen[:IGNORE].any():
+        return "none has a pixel with a known label; is it the right split, are these the labels of this data?"
+    if classes == 2 and seen[IGNORE] and not seen[1]:
+        return "none has class 1, but 255 occurs, which means unknown; write the second class as 1 into the masks"
+    return ""
+
+
+def spread(length: int, count: int) -> list[int]:
+    """At most `count` different indices into `length`, from first to last, evenly spread."""
+    return sorted({round(index) for index in np.linspace(0, length - 1, min(count, length))})

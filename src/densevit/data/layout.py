@@ -1,0 +1,96 @@
+"""Folders as they should be; where they are not, one line says what was looked for, what is there, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from densevit.data.base import DataError
+
+_SHOWN = 8
+
+
+def require_folder(
+    root: Path,
+    inner: str,
+    *,
+    layout: str,
+    suits: Callable[[Path], bool] = Path.is_dir,
+    splits: Sequence[str] = (),
+) -> Path:
+    """`root/inner`, which must be a folder.
+
+    Args:
+        root: the folder that the user gave.
+        inner: what must be in it.
+        layout: how the data set should look, for the message.
+        suits: whether another folder may be the root that was meant, where holding `inner` does not tell enough.
+        splits: the splits that are there, in place of the one asked for.
+
+    Raises:
+        DataError: it is not; the message tells of a root one level too high or low, and of the splits there are.
+    """
+    folder = root / inner
+    if folder.is_dir():
+        return folder
+    if root.is_file():
+        raise DataError(f"{root}: is a file; unpack it and give the folder ({layout})")
+    if not root.is_dir():
+        raise DataError(f"{folder}: no such folder, nor is {root}; check the path ({layout})")
+    if (right := _right_root(root, inner, suits)) is not None:
+        level = "low" if root.resolve().is_relative_to(right.resolve()) else "high"
+        raise DataError(f"{folder}: no such folder; the path is one level too {level}: give {right} instead")
+    if splits:
+        raise DataError(f"{folder}: no such folder; splits there are: {', '.join(splits)}")
+    raise DataError(f"{folder}: no such folder; looked for {layout}; {root} holds {contents(root)}")
+
+
+def _right_root(root: Path, inner: str, suits: Callable[[Path], bool]) -> Path | None:
+    """The folder below or above `root` that looks as `root` should."""
+    below = sorted(path for path in root.iterdir() if path.is_dir())
+    above = [root.resolve().parent, root.resolve().parent.parent]
+    for candidate in (*below, *above):
+        if (candidate / inner).is_dir() and suits(candidate):
+            return candidate
+    return None
+
+
+def folders_in(folder: Path) -> list[str]:
+    """Names of the folders in a folder, sorted; none where it is not there."""
+    if not folder.is_dir():
+        return []
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def contents(folder: Path) -> str:
+    """What is in a folder, in a few words."""
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return (", ".join(names[:_SHOWN]) + more) or "nothing"
+
+
+def check_labels(labels: Sequence[Path], *, folder: Path, remedy: str, pattern: str = "*.png") -> None:
+    """Refuses pictures without labels, and labels without pictures.
+
+    Args:
+        labels: the label file of each picture, which must exist.
+        folder: where label files lie, in sub-folders too.
+        remedy: what to do about missing labels.
+        pattern: which files of `folder` are such labels; all of them must be in `labels`.
+
+    Raises:
+        DataError: says the first and how many.
+    """
+    missing = [path for path in labels if not path.is_file()]
+    if missing:
+        raise DataError(
+            f"{missing[0]}: no labels for this picture ({len(missing)} pictures have none, of {len(labels)}); "
+            f"{remedy}"
+        )
+    taken = set(labels)
+    there = (path for path in folder.rglob(pattern) if not path.name.startswith("."))
+    if left := sorted(path for path in there if path not in taken):
+        raise DataError(
+            f"{left[0]}: labels without a picture ({len(left)} of them, beside {len(labels)} pictures that have "
+            "labels); fetch the missing pictures or remove these labels"
+        )

@@ -1,0 +1,44 @@
+"""ISPRS Potsdam: 38 pictures of 6000x6000 pixels of 5 cm, six classes.
+
+The splits are the benchmark's: 24 pictures whose labels came with it, and 14 whose labels it kept for its test.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from densevit.data.isprs import IsprsData, IsprsLayout
+
+_LAYOUT = IsprsLayout(
+    data_set="potsdam",
+    pictures="2_Ortho_RGB",
+    picture="top_potsdam_{}_RGB.tif",
+    labels=("5_Labels_all", "5_Labels_for_participants"),
+    label="top_potsdam_{}_label.tif",
+    eroded_labels=("5_Labels_all_noBoundary", "5_Labels_for_participants_no_Boundary"),
+    eroded_label="top_potsdam_{}_label_noBoundary.tif",
+    areas={
+        "train": (
+            "2_10 2_11 2_12 3_10 3_11 3_12 4_10 4_11 4_12 5_10 5_11 5_12 "
+            "6_7 6_8 6_9 6_10 6_11 6_12 7_7 7_8 7_9 7_10 7_11 7_12"
+        ),
+        "val": "2_13 2_14 3_13 3_14 4_13 4_14 4_15 5_13 5_14 5_15 6_13 6_14 6_15 7_13",
+    },
+    archives="2_Ortho_RGB.zip, and 5_Labels_all.zip or 5_Labels_all_noBoundary.zip",
+)
+
+
+class Potsdam(IsprsData):
+    """`root/2_Ortho_RGB/top_potsdam_R_C_RGB.tif` with `root/5_Labels_all/top_potsdam_R_C_label.tif`.
+
+    Args:
+        root: the folder.
+        split: "train" or "val".
+        eroded: as `IsprsData` says.
+
+    Raises:
+        DataError: folders or files are not there.
+    """
+
+    def __init__(self, root: Path, split: str, *, eroded: bool | None = None) -> None:
+        super().__init__(root, split, _LAYOUT, eroded=eroded)

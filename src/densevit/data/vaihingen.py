@@ -1,0 +1,50 @@
+"""ISPRS Vaihingen: 33 pictures of some 2500x2000 pixels of 9 cm, near infrared, red, green; six classes.
+
+The splits are the benchmark's: 16 areas whose labels came with it, and 17 whose labels it kept for its test.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from densevit.data.isprs import IsprsData, IsprsLayout
+
+_LAYOUT = IsprsLayout(
+    data_set="vaihingen",
+    pictures="top",
+    picture="top_mosaic_09cm_area{}.tif",
+    labels=(
+        "ISPRS_semantic_labeling_Vaihingen_ground_truth_COMPLETE",
+        "gts_for_participants",
+    ),
+    label="top_mosaic_09cm_area{}.tif",
+    eroded_labels=(
+        "ISPRS_semantic_labeling_Vaihingen_ground_truth_eroded_COMPLETE",
+        "gts_eroded_for_participants",
+    ),
+    eroded_label="top_mosaic_09cm_area{}_noBoundary.tif",
+    areas={
+        "train": "1 3 5 7 11 13 15 17 21 23 26 28 30 32 34 37",
+        "val": "2 4 6 8 10 12 14 16 20 22 24 27 29 31 33 35 38",
+    },
+    archives=(
+        "ISPRS_semantic_labeling_Vaihingen.zip, and for val its ground_truth_COMPLETE.zip or "
+        "ground_truth_eroded_COMPLETE.zip"
+    ),
+)
+
+
+class Vaihingen(IsprsData):
+    """`root/top/top_mosaic_09cm_areaN.tif` with `root/gts_for_participants/top_mosaic_09cm_areaN.tif`.
+
+    Args:
+        root: the folder.
+        split: "train" or "val".
+        eroded: as `IsprsData` says.
+
+    Raises:
+        DataError: folders or files are not there.
+    """
+
+    def __init__(self, root: Path, split: str, *, eroded: bool | None = None) -> None:
+        super().__init__(root, split, _LAYOUT, eroded=eroded)

@@ -1,0 +1,97 @@
+"""Stored label values and colours become classes; what is neither a class nor ignored is refused and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from densevit.data.base import DataError
+from densevit.metrics import IGNORE
+
+Colour = tuple[int, int, int]
+
+_FORBIDDEN = 254
+"""In tables: no label has this value. Hence at most 254 classes."""
+_ROWS = 512
+"""Colours are looked up so many rows at a time: 6000 x 6000 codes at once would take 144 MB."""
+
+
+def value_table(classes: Mapping[int, int], *, ignored: Iterable[int] = ()) -> NDArray[np.uint8]:
+    """(256,) uint8: the class of each stored value, 255 where it is ignored.
+
+    Args:
+        classes: class of each stored value, both 0..255.
+        ignored: stored values of pixels without a known class.
+    """
+    table = np.full(256, _FORBIDDEN, np.uint8)
+    table[list(ignored)] = IGNORE
+    for value, index in classes.items():
+        table[value] = index
+    return table
+
+
+def classes_of_values(
+    values: NDArray[np.uint8], table: NDArray[np.uint8], *, path: Path, allowed: str
+) -> NDArray[np.uint8]:
+    """(H, W) stored values -> (H, W) classes and 255.
+
+    Args:
+        values: as the label picture holds them.
+        table: of `value_table`.
+        path: of the label picture, for the message.
+        allowed: what its values may be, and what to do about others.
+
+    Raises:
+        DataError: other values; says which and in how many pixels.
+    """
+    labels = table[values]
+    if (wrong := labels == _FORBIDDEN).any():
+        found = np.unique(values[wrong])
+        shown = ", ".join(map(str, found[:5])) + (", ..." if len(found) > 5 else "")
+        raise DataError(f"{path}: {_pixels(int(wrong.sum()))} of value {shown} found, {allowed}")
+    return labels
+
+
+def classes_of_colours(
+    colours: NDArray[np.uint8], palette: tuple[Colour, ...], *, ignored: tuple[Colour, ...] = (), path: Path
+) -> NDArray[np.uint8]:
+    """(H, W, 3) RGB colours -> (H, W) uint8 index into the palette, 255 where the colour is an ignored one.
+
+    Raises:
+        DataError: other colours; says which comes first and how many pixels have one.
+    """
+    table = _colour_table(palette, ignored)
+    labels = np.empty(colours.shape[:2], np.uint8)
+    for top in range(0, len(colours), _ROWS):
+        strip = colours[top : top + _ROWS].astype(np.uint32)
+        labels[top : top + _ROWS] = table[strip[..., 0] << 16 | strip[..., 1] << 8 | strip[..., 2]]
+    if (wrong := labels == _FORBIDDEN).any():
+        y, x = (int(axis[0]) for axis in np.nonzero(wrong))
+        first = tuple(int(level) for level in colours[y, x])
+        known = ", ".join(map(str, (*palette, *ignored)))
+        raise DataError(
+            f"{path}: {_pixels(int(wrong.sum()))} with a colour of no class, the first {first} at x {x}, y {y}; "
+            f"allowed: {known}; take the label file as published, it may have been resized or saved lossily"
+        )
+    return labels
+
+
+@cache
+def _colour_table(palette: tuple[Colour, ...], ignored: tuple[Colour, ...]) -> NDArray[np.uint8]:
+    """(2**24,) uint8: the class of each colour; 16 MB, made once."""
+    table = np.full(1 << 24, _FORBIDDEN, np.uint8)
+    entries = [
+        *((colour, IGNORE) for colour in ignored),
+        *((colour, index) for index, colour in enumerate(palette)),
+    ]
+    for (red, green, blue), index in entries:
+        table[red << 16 | green << 8 | blue] = index
+    return table
+
+
+def _pixels(count: int) -> str:
+    return f"{count} pixel" if count == 1 else f"{count} pixels"

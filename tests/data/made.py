@@ -1,0 +1,31 @@
+"""Small pictures and label files in the layouts of the published sets."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from densevit.data.base import DataError
+
+
+def save(path: Path, array: np.ndarray) -> Path:
+    """Writes it in the format of the suffix, with its folders."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.asarray(array, np.uint8)).save(path)
+    return path
+
+
+def picture(height: int = 4, width: int = 6, *, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def refused(action, *parts: object) -> str:
+    """The one line of the DataError, which names all the parts."""
+    with pytest.raises(DataError) as error:
+        action()
+    message = str(error.value)
+    assert "\n" not in message
+    for part in parts:
+        assert str(part) in message
+    return message

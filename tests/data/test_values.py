@@ -1,0 +1,62 @@
+"""Stored values and colours become classes, and nothing else does."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from densevit.classes import class_table
+from densevit.data.base import DataError
+from densevit.data.values import classes_of_colours, classes_of_values, value_table
+from densevit.draw import colorize
+
+PATH = Path("labels.png")
+ISPRS = class_table("potsdam")
+
+
+@given(st.dictionaries(st.integers(0, 255), st.integers(0, 253), max_size=20), st.sets(st.integers(0, 255)))
+def test_a_table_holds_what_it_was_given(classes, ignored):
+    table = value_table(classes, ignored=ignored)
+    for value in range(256):
+        expected = classes.get(value, 255 if value in ignored else 254)
+        assert table[value] == expected
+
+
+def test_other_values_are_named_and_counted():
+    table = value_table({0: 0, 1: 1}, ignored=[9])
+    values = np.array([[0, 1, 9], [7, 7, 3]], np.uint8)
+    with pytest.raises(DataError, match=r"labels\.png: 3 pixels of value 3, 7 found, allowed are 0, 1"):
+        classes_of_values(values, table, path=PATH, allowed="allowed are 0, 1")
+    assert classes_of_values(values[:1], table, path=PATH, allowed="").tolist() == [[0, 1, 255]]
+    many = np.arange(20, dtype=np.uint8)[None]
+    with pytest.raises(DataError, match=r"of value 2, 3, 4, 5, 6, \.\.\. found"):
+        classes_of_values(many, table, path=PATH, allowed="")
+
+
+@given(
+    st.integers(1, 700).flatmap(
+        lambda height: st.tuples(st.just(height), st.integers(1, 5), st.integers(0, 2**31), st.booleans())
+    )
+)
+@settings(max_examples=30, deadline=None)
+def test_colours_to_classes_and_back(case):
+    height, width, seed, eroded = case
+    labels = np.random.default_rng(seed).integers(0, 7 if eroded else 6, (height, width), dtype=np.uint8)
+    labels[labels == 6] = 255
+    # labels outside the palette are drawn black
+    colours = colorize(labels, ISPRS.palette)
+    ignored = ((0, 0, 0),) if eroded else ()
+    back = classes_of_colours(colours, ISPRS.colours, ignored=ignored, path=PATH)
+    np.testing.assert_array_equal(back, labels)
+
+
+def test_other_colours_are_counted_and_the_first_is_shown():
+    colours = colorize(np.zeros((600, 3), np.uint8), ISPRS.palette)
+    colours[550, 2] = (254, 255, 255)
+    colours[551, 0] = (0, 0, 0)
+    with pytest.raises(DataError, match=r"2 pixels .*\(254, 255, 255\) at x 2, y 550; allowed: \(255, 255, 255\)"):
+        classes_of_colours(colours, ISPRS.colours, path=PATH)
+    with pytest.raises(DataError, match="1 pixel with"):
+        classes_of_colours(colours, ISPRS.colours, ignored=((0, 0, 0),), path=PATH)
