@@ -9,9 +9,9 @@ from pathlib import Path
 from densevit.draw import default_palette
 from densevit.manifest import Manifest
 from densevit.models.build import Network
-from densevit.models.checkpoints import save_own
-from densevit.models.loading import WeightsFile, build_network, load_network, read_weights
-from densevit.models.recognition import recognise
+from densevit.models.checkpoints import WeightsMismatchError, save_own
+from densevit.models.loading import WeightsFile, build_network, load_network, read_weights, settle
+from densevit.models.recognition import Recognised, recognise
 from densevit.weights import WeightsError
 from densevit.zoo import Entry, made_of
 
@@ -24,13 +24,17 @@ def open_network(path: Path, manifest: Manifest | None) -> tuple[Network, Manife
         manifest: what a foreign file was said to be; None where it was not, and its tensors must tell.
 
     Raises:
-        WeightsError: missing, damaged, unsafe, or foreign and not to be told.
-        WeightsMismatchError: not the tensors of the model that was named.
+        WeightsError: missing, damaged, unsafe, of another model than was named, or not to be told.
+        WeightsMismatchError: not the tensors of the model that was named; says which model has such.
     """
-    if manifest is not None:
-        return load_network(path, manifest)
     file = read_weights(path)
-    return build_network(file, file.manifest or published_manifest(file))
+    chosen = settle(file, manifest) or published_manifest(file)
+    try:
+        return build_network(file, chosen)
+    except WeightsMismatchError as error:
+        fitting = recognise(file.tensors)
+        said = "no model that is known here has such tensors" if fitting is None else _said(fitting)
+        raise WeightsMismatchError(f"{error}; asked for was {chosen.name}, {said}") from error
 
 
 def published_manifest(file: WeightsFile) -> Manifest:
@@ -42,23 +46,31 @@ def published_manifest(file: WeightsFile) -> Manifest:
         WeightsError: no published model has such tensors, or several have and the file's name does not tell.
     """
     fitting = recognise(file.tensors)
-    name_it = f"name the model, as in load(NAME, weights={str(file.path)!r}) or --weights"
     if fitting is None:
-        raise WeightsError(f"{file.path}: its tensors fit no published model; {name_it}")
-    entries = made_of(fitting.architecture, fitting.classes) if fitting.in_channels == 3 else []
-    if not entries:
-        classes = f" with {fitting.classes} classes" if fitting.classes else ""
+        raise WeightsError(f"{file.path}: no model that is known here has such tensors")
+    entries = _entries(fitting)
+    if len(entries) > 1:
+        sides = re.findall(r"(?<![a-z0-9])r(\d{3})", file.path.stem)
+        entries = [entry for entry in entries if str(entry.resolution[0]) in sides]
+    if len(entries) != 1:
         raise WeightsError(
-            f"{file.path}: its tensors are of {fitting.architecture}{classes}, which no published model has; "
-            "convert it with --model NAME --classes FILE"
+            f"{file.path}: does not say what model it is, {_said(fitting)}; name one, as in --model NAME or "
+            f"load(NAME, weights={str(file.path)!r})"
         )
-    if len(entries) == 1:
-        return entries[0].manifest()
-    named = [entry for entry in entries if _side(entry) in re.findall(r"(?<![a-z0-9])r(\d{3})", file.path.stem)]
-    if len(named) != 1:
-        names = ", ".join(entry.name for entry in entries)
-        raise WeightsError(f"{file.path}: its tensors fit {names} alike; {name_it}")
-    return named[0].manifest()
+    return entries[0].manifest()
+
+
+def _entries(fitting: Recognised) -> list[Entry]:
+    return made_of(fitting.architecture, fitting.classes) if fitting.in_channels == 3 else []
+
+
+def _said(fitting: Recognised) -> str:
+    """What such tensors fit, for an error."""
+    if entries := _entries(fitting):
+        return f"these fit {' or '.join(entry.name for entry in entries)}"
+    classes = f" with {fitting.classes} classes" if fitting.classes else ""
+    channels = "" if fitting.in_channels == 3 else f" and pictures of {fitting.in_channels} channels"
+    return f"these fit {fitting.architecture}{classes}{channels}, which no published model has"
 
 
 def convert(source: Path, target: Path, *, entry: Entry | None, class_names: tuple[str, ...] = ()) -> Manifest:
@@ -95,7 +107,3 @@ def with_classes(manifest: Manifest, class_names: tuple[str, ...]) -> Manifest:
     colours = default_palette(len(class_names))
     palette = tuple((int(r), int(g), int(b)) for r, g, b in colours) if manifest.palette else ()
     return replace(manifest, name=manifest.architecture, class_names=class_names, palette=palette)
-
-
-def _side(entry: Entry) -> str:
-    return str(entry.resolution[0])

@@ -1,16 +1,24 @@
-"""`densevit models`."""
+"""`densevit models` and `densevit info`."""
 
 from __future__ import annotations
 
+import dataclasses
+import importlib.util
 import json
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from densevit.cli.options import Json
-from densevit.zoo import ZOO, Entry
+from densevit.manifest import METADATA_KEY, Manifest
+from densevit.predict import GRAPH_SUFFIX, WEIGHTS_SUFFIXES, TorchNeededError
+from densevit.variants import architecture, count
+from densevit.weights import read_tensors
+from densevit.zoo import ZOO, Entry, find
 
 _COLUMNS = ("name", "task", "parameters", "MACs", "at", "published", "weights", "licence")
+_TITLES = {"miou": "mIoU", "top1": "top-1", "top5": "top-5", "coco_ap": "COCO AP", "lvis_ap": "LVIS AP"}
 
 
 def models(as_json: Json = False) -> None:
@@ -23,6 +31,23 @@ def models(as_json: Json = False) -> None:
     widths = [max(len(line[column]) for line in lines) for column in range(len(_COLUMNS))]
     for line in lines:
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def info(
+    model: Annotated[str, typer.Argument(help="A model's name, or a graph or weights file.")],
+    as_json: Json = False,
+) -> None:
+    """What one model is: its task, classes, sizes, cost, weights; of a file, what it says of itself."""
+    facts = _facts_of_file(Path(model)) if Path(model).suffix in (GRAPH_SUFFIX, *WEIGHTS_SUFFIXES) else None
+    if facts is None:
+        entry = find(model)
+        facts = _row(entry) | _described(entry.manifest()) | _hub(entry)
+    if as_json:
+        typer.echo(json.dumps(facts, indent=1))
+        return
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        typer.echo(f"{name.ljust(width)}  {_readable(value)}")
 
 
 def _row(entry: Entry) -> dict[str, Any]:
@@ -48,7 +73,60 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         f"{row['params'] / 1e6:.2f} M",
         f"{row['macs'] / 1e9:.2f} G",
         f"{height}x{width}",
-        ", ".join(f"{key} {value:g}" for key, value in row["published"].items()),
+        ", ".join(f"{_TITLES.get(key, key)} {value:g}" for key, value in row["published"].items()),
         row["weights"],
         row["licence"],
     )
+
+
+def _hub(entry: Entry) -> dict[str, Any]:
+    if entry.hub is None:
+        return {}
+    return {"hub": f"{entry.hub.repository}/{entry.hub.name}", "hub_sha256": entry.hub.sha256}
+
+
+def _described(manifest: Manifest) -> dict[str, Any]:
+    """The manifest without what a file alone has."""
+    kept = dataclasses.asdict(manifest)
+    for name in ("weights_sha256", "converter", "metrics", "weights_precision", "verified_precisions", "palette"):
+        del kept[name]
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in kept.items()}
+
+
+def _facts_of_file(path: Path) -> dict[str, Any]:
+    """What the file's header says; of a foreign file, what its tensors tell."""
+    manifest = _manifest_of_file(path)
+    classes = len(manifest.class_names)
+    table = architecture(manifest.architecture)
+    cost = count(table, (manifest.multiple, manifest.multiple), in_channels=len(manifest.mean), classes=classes)
+    facts = dataclasses.asdict(manifest)
+    del facts["palette"]
+    return {"file": str(path), "bytes": path.stat().st_size, "params": cost.params, **facts}
+
+
+def _manifest_of_file(path: Path) -> Manifest:
+    if path.suffix == GRAPH_SUFFIX:
+        from densevit.runtimes.openvino import OpenVINORuntime
+
+        return OpenVINORuntime(path).manifest
+    if path.suffix == ".safetensors":
+        text = read_tensors(path)[1].get(METADATA_KEY)
+        if text is not None:
+            return Manifest.from_json(text, source=str(path))
+    if importlib.util.find_spec("torch") is None:
+        raise TorchNeededError(f"{path}: to read foreign weights needs torch: pip install 'densevit[torch]'")
+    from densevit.foreign import published_manifest
+    from densevit.models.loading import read_weights
+
+    return published_manifest(read_weights(path))
+
+
+def _readable(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{_TITLES.get(key, key)} {entry:g}" for key, entry in value.items()) or "-"
+    if isinstance(value, (list, tuple)):
+        shown = ", ".join(str(entry) for entry in value[:20])
+        return f"{shown}, ... ({len(value)} in all)" if len(value) > 20 else shown or "-"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return str(value) or "-"

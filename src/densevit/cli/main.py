@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from densevit import __version__
-from densevit.cli import evaluating, listing, segmenting, training
+from densevit.cli import classifying, converting, evaluating, listing, segmenting, training
 from densevit.messages import one_line
 from densevit.runtimes.base import RuntimeFailedError
 
@@ -22,7 +22,10 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: rich costs a noticeable part of the start
 )
 app.command("segment")(segmenting.segment)
+app.command("classify")(classifying.classify)
 app.command("models")(listing.models)
+app.command("info")(listing.info)
+app.command("convert")(converting.convert)
 app.command("eval")(evaluating.evaluate)
 app.command("train")(training.train)
 

@@ -10,9 +10,8 @@ from torch import Tensor
 
 from densevit.manifest import METADATA_KEY, Manifest
 from densevit.models.build import Network, build
-from densevit.models.checkpoints import WeightsMismatchError, load_state, read_pickled
+from densevit.models.checkpoints import load_state, read_pickled
 from densevit.models.names import own_names
-from densevit.models.recognition import recognise
 from densevit.variants import architecture
 from densevit.weights import WeightsError, hash_tensors, read_tensors
 
@@ -54,6 +53,19 @@ def read_weights(path: Path) -> WeightsFile:
     return WeightsFile(path, {name: torch.from_numpy(array).float() for name, array in arrays.items()}, own)
 
 
+def settle(file: WeightsFile, asked: Manifest | None) -> Manifest | None:
+    """What a file's tensors are: as it says itself, as was asked where it says nothing; None where nobody says.
+
+    Raises:
+        WeightsError: it says another architecture than was asked for.
+    """
+    if file.manifest is not None and asked is not None and file.manifest.architecture != asked.architecture:
+        raise WeightsError(
+            f"{file.path}: holds {file.manifest.architecture} weights, {asked.architecture} was asked for"
+        )
+    return file.manifest or asked
+
+
 def build_network(file: WeightsFile, manifest: Manifest) -> tuple[Network, Manifest]:
     """The network that a manifest describes, with the tensors of a file.
 
@@ -62,16 +74,13 @@ def build_network(file: WeightsFile, manifest: Manifest) -> tuple[Network, Manif
 
     Raises:
         ValueError: the manifest names no known architecture.
-        WeightsMismatchError: not the tensors of this model; says which model they would be of.
+        WeightsMismatchError: not the tensors of this model.
     """
     table = architecture(manifest.architecture)
     classes = len(manifest.class_names) or None
     network = build(table, classes=classes, in_channels=len(manifest.mean))
     state = own_names(file.tensors, network.state_dict(), table)
-    try:
-        load_state(network, state, source=str(file.path))
-    except WeightsMismatchError as error:
-        raise WeightsMismatchError(f"{error}; {_what_fits(file, manifest)}") from error
+    load_state(network, state, source=str(file.path))
     return network.eval(), replace(manifest, weights_precision="fp32" if file.manifest is None else "fp16")
 
 
@@ -91,25 +100,9 @@ def load_network(path: Path, manifest: Manifest | None) -> tuple[Network, Manife
         WeightsMismatchError: not the tensors of this model.
     """
     file = read_weights(path)
-    if file.manifest is not None:
-        own = file.manifest
-        if manifest is not None and own.architecture != manifest.architecture:
-            raise WeightsError(f"{path}: holds {own.architecture} weights, {manifest.architecture} was asked for")
-        manifest = own
-    if manifest is None:
+    chosen = settle(file, manifest)
+    if chosen is None:
         raise WeightsError(
             f"{path}: does not say what model it is; name it, as in load(NAME, weights={str(path)!r})"
         )
-    return build_network(file, manifest)
-
-
-def _what_fits(file: WeightsFile, manifest: Manifest) -> str:
-    fitting = recognise(file.tensors)
-    if fitting is None:
-        return "they fit no architecture that is known here"
-    asked = f"asked for was {manifest.architecture}"
-    if manifest.class_names:
-        asked += f" with {len(manifest.class_names)} classes"
-    classes = f" with {fitting.classes} classes" if fitting.classes else ""
-    channels = f" and pictures of {fitting.in_channels} channels" if fitting.in_channels != 3 else ""
-    return f"they fit {fitting.architecture}{classes}{channels}, {asked}"
+    return build_network(file, chosen)

@@ -72,13 +72,13 @@ class ClassificationResult:
         ]
         return {"height": height, "width": width, "top": top}
 
-    def save(self, path: str | Path) -> list[Path]:
-        """Writes the best five guesses as JSON beside `path`: "out/cat" gives "out/cat.json". Folders are made."""
+    def save(self, path: str | Path, *, count: int = 5) -> list[Path]:
+        """Writes the best guesses as JSON beside `path`: "out/cat" gives "out/cat.json". Folders are made."""
         stem = Path(path)
         stem.parent.mkdir(parents=True, exist_ok=True)
         target = stem.with_name(stem.name + ".json")
         with replacing(target) as temporary:
-            temporary.write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
+            temporary.write_text(json.dumps(self.to_json(count=count), indent=1) + "\n", encoding="utf-8")
         return [target]
 
 
