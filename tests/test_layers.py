@@ -51,6 +51,7 @@ OWNERS: dict[str, str] = {
     "openvino": "runtimes.openvino",
     "onnx": "graph",
     "onnxscript": "graph",
+    "onnx_ir": "graph",
     "onnxruntime": "runtimes.onnx",
     "huggingface_hub": "weights.hub",
     "torch.utils.tensorboard": "train.log",

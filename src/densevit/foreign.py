@@ -37,6 +37,16 @@ def open_network(path: Path, manifest: Manifest | None) -> tuple[Network, Manife
         raise WeightsMismatchError(f"{error}; asked for was {chosen.name}, {said}") from error
 
 
+def manifest_of(path: Path) -> Manifest:
+    """What a weights file is, by its header or by its tensors.
+
+    Raises:
+        WeightsError: missing, damaged, unsafe, or foreign and not to be told.
+    """
+    file = read_weights(path)
+    return file.manifest or published_manifest(file)
+
+
 def published_manifest(file: WeightsFile) -> Manifest:
     """The manifest of the published model whose tensors a foreign file holds.
 

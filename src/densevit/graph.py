@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx_ir
 import torch
 from numpy.typing import NDArray
 from torch import nn
@@ -59,7 +60,6 @@ def write_graph(network: nn.Module, manifest: Manifest, path: Path) -> None:
 
 def _export(module: nn.Module, manifest: Manifest, signature: Signature, path: Path) -> None:
     (source,), (target,) = signature.inputs, signature.outputs
-    # a batch of 1 and a square picture would be baked in
     example = torch.zeros(_shape(source, manifest, batch=2, sides=(3, 5)), dtype=getattr(torch, source.dtype))
     with _quiet(), torch.no_grad():
         try:
@@ -70,24 +70,26 @@ def _export(module: nn.Module, manifest: Manifest, signature: Signature, path: P
                 verbose=False,
                 input_names=[source.name],
                 output_names=[target.name],
-                dynamic_shapes=(_dynamic_axes(source, manifest),),
+                # sizes are numbers here, see `densevit.models.any_size`; folding must not see them as constants
+                optimize=False,
             )
+            assert program is not None
+            _free_sizes(program.model.graph, signature)
+            program.optimize()
         except Exception as error:
             raise GraphError(f"{manifest.name}: the exporter failed ({first_line(error)})") from error
-    assert program is not None
     program.model.metadata_props[METADATA_KEY] = manifest.to_json()
     program.save(str(path), external_data=False)
 
 
-def _dynamic_axes(source: TensorSpec, manifest: Manifest) -> dict[int, Any]:
-    """Batch as it comes; sides are multiples, which the exporter is told by their factors."""
-    axes: dict[int, Any] = {}
-    for index, axis in enumerate(source.shape):
-        if axis == "batch":
-            axes[index] = torch.export.Dim("batch", min=1, max=1024)
-        elif isinstance(axis, str):
-            axes[index] = manifest.multiple * torch.export.Dim(axis, min=1, max=1024)
-    return axes
+def _free_sizes(graph: Any, signature: Signature) -> None:
+    """Takes the example's sizes out of a graph: inputs and outputs have those of the signature, the rest none."""
+    for node in graph.all_nodes():
+        for value in node.outputs:
+            value.shape = None
+    for values, specs in ((graph.inputs, signature.inputs), (graph.outputs, signature.outputs)):
+        for value, spec in zip(values, specs, strict=True):
+            value.shape = onnx_ir.Shape(spec.shape)
 
 
 def _shape(source: TensorSpec, manifest: Manifest, *, batch: int, sides: tuple[int, int]) -> tuple[int, ...]:

@@ -9,13 +9,9 @@ from threads import torch_threads
 
 @pytest.fixture(scope="session")
 def official_shapes(shared) -> dict[str, dict[str, list[int]]]:
-    """Architecture name -> official key -> shape, of the published segmentation checkpoints."""
+    """Architecture name -> official key -> shape, of all 23 published checkpoints."""
     table = json.loads((shared / "reference" / "state_dict_shapes.json").read_text())
-    return {
-        "seg-" + name.removeprefix("seg/").removesuffix("-cityscapes"): keys
-        for name, keys in table.items()
-        if name.startswith("seg/")
-    }
+    return {name.replace("/", "-").removesuffix("-cityscapes"): keys for name, keys in table.items()}
 
 
 @pytest.fixture(autouse=True)

@@ -107,6 +107,8 @@ class Listed:
 class Network:
     """The whole network as one walk over official keys."""
 
+    scale = 5  # kernel of the aggregation
+
     def __init__(self, row: Row, weights: Given | Invented | Listed) -> None:
         self.row = row
         self.weights = weights
@@ -171,8 +173,8 @@ class Network:
         heads = channels // dim
         total = heads * dim
         qkv = self.conv(f"{key}.qkv", x, 3 * total, 1, norm=False)
-        weight = self.weights(f"{key}.aggreg.0.0.weight", 3 * total, 1, 5, 5)
-        local = F.conv2d(qkv, weight, padding=2, groups=3 * total)
+        weight = self.weights(f"{key}.aggreg.0.0.weight", 3 * total, 1, self.scale, self.scale)
+        local = F.conv2d(qkv, weight, padding=self.scale // 2, groups=3 * total)
         weight = self.weights(f"{key}.aggreg.0.1.weight", 3 * total, dim, 1, 1)
         local = F.conv2d(local, weight, groups=3 * heads)
         multi = torch.cat([qkv, local], 1).reshape(batch, 2 * heads, 3 * dim, height * width)

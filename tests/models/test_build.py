@@ -12,7 +12,15 @@ from densevit.models.build import build_dense, create_model, with_ablations
 from densevit.models.fusion import Fusion
 from densevit.models.heads import SegmentationHead
 from densevit.models.layers import ConvNorm, activation_layer
-from densevit.variants import BACKBONES, SEGMENTATION, architecture, count
+from densevit.variants import (
+    ARCHITECTURES,
+    BACKBONES,
+    CLASSIFICATION,
+    PROMPTABLE,
+    SEGMENTATION,
+    architecture,
+    count,
+)
 
 ABLATIONS = {
     "classes": {"classes": 7},
@@ -44,22 +52,30 @@ def counted_macs(model: nn.Module, x: torch.Tensor) -> int:
             heads = inputs[0].shape[1] // dim * (1 + len(layer.aggregation))
             total += 2 * inputs[0].shape[2] * inputs[0].shape[3] * dim * (dim + 1) * heads
 
-    hooks = [
-        layer.register_forward_hook(convolution if isinstance(layer, nn.Conv2d) else attention)
-        for layer in model.modules()
-        if isinstance(layer, nn.Conv2d | MultiScaleAttention)
-    ]
+    def linear(layer, inputs, out):
+        nonlocal total
+        total += out.numel() * layer.in_features
+
+    kinds = {nn.Conv2d: convolution, nn.Linear: linear, MultiScaleAttention: attention}
+    hooks = [layer.register_forward_hook(kinds[type(layer)]) for layer in model.modules() if type(layer) in kinds]
     model.eval()(x)
     for hook in hooks:
         hook.remove()
     return total
 
 
-@pytest.mark.parametrize("name", SEGMENTATION)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_parameters_of_every_table(name):
     with FakeTensorMode():
         model = create_model(name)
-    assert learnable(model) == count(SEGMENTATION[name], (64, 64)).params
+    assert learnable(model) == count(ARCHITECTURES[name], (64, 64)).params
+
+
+@pytest.mark.parametrize("name", PROMPTABLE)
+def test_parameters_of_encoders_alone(name):
+    with FakeTensorMode():
+        encoder = create_model(name).image_encoder
+    assert learnable(encoder) == count(PROMPTABLE[name], (64, 64)).encoder_params
 
 
 @pytest.mark.parametrize("name", BACKBONES)
@@ -82,13 +98,23 @@ def test_parameters_of_ablations(name, case):
 
 @pytest.mark.parametrize(
     ("name", "size"),
-    [("seg-b0", (64, 96)), ("seg-b0", (1, 33)), ("seg-b1-ade20k", (65, 127)), ("seg-l1-ade20k", (65, 96))],
+    [
+        ("seg-b0", (64, 96)),
+        ("seg-b0", (1, 33)),
+        ("seg-b1-ade20k", (65, 127)),
+        ("seg-l1-ade20k", (65, 96)),
+        ("cls-b0", (64, 97)),
+        ("cls-b2", (224, 224)),
+        ("cls-l1", (65, 96)),
+        ("sam-l0", (512, 512)),
+        ("sam-xl1", (1024, 1024)),
+    ],
 )
 def test_macs_are_those_of_the_layers_that_run(name, size):
     with FakeTensorMode():
         model = create_model(name)
         x = torch.empty(1, 3, *size)
-    assert counted_macs(model, x) == count(SEGMENTATION[name], size).macs
+    assert counted_macs(model, x) == count(ARCHITECTURES[name], size).macs
 
 
 @pytest.mark.parametrize("case", ABLATIONS)
@@ -107,6 +133,32 @@ def test_shapes_of_every_model(name):
     with FakeTensorMode():
         model = create_model(name, classes=5)
         assert model(torch.empty(2, 3, 64, 128)).shape == (2, 5, 8, 16)
+
+
+@pytest.mark.parametrize("name", CLASSIFICATION)
+def test_shapes_of_every_classifier(name):
+    with FakeTensorMode():
+        assert create_model(name)(torch.empty(2, 3, 64, 128)).shape == (2, 1000)
+        assert create_model(name, classes=5)(torch.empty(2, 3, 33, 128)).shape == (2, 5)
+
+
+@pytest.mark.parametrize("name", PROMPTABLE)
+def test_shapes_of_every_image_encoder(name):
+    side = PROMPTABLE[name].side_px
+    with FakeTensorMode():
+        assert create_model(name)(torch.empty(2, 3, side, side)).shape == (2, 256, 64, 64)
+
+
+def test_promptable_models_have_no_classes():
+    with pytest.raises(ValueError, match="sam-l0 has no classes"):
+        create_model("sam-l0", classes=3)
+
+
+@pytest.mark.parametrize("name", ["seg-b0", "cls-b0"])
+@pytest.mark.parametrize("classes", [0, -1])
+def test_at_least_one_class(name, classes):
+    with pytest.raises(ValueError, match="classes must be at least 1"):
+        create_model(name, classes=classes)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (31, 65), (33, 32), (100, 70)])

@@ -14,11 +14,11 @@ import reference
 import torch
 
 from densevit.manifest import METADATA_KEY, Manifest
-from densevit.models.build import DenseModel, build_dense, create_model
+from densevit.models.build import DenseModel, build, build_dense, create_model
 from densevit.models.checkpoints import WeightsMismatchError, load_state, own_tensors, read_pickled, save_own
 from densevit.models.loading import load_network
 from densevit.models.names import convention, official_name, own_names
-from densevit.variants import SEGMENTATION
+from densevit.variants import ARCHITECTURES, SEGMENTATION
 from densevit.weights import WeightsError, hash_tensors, read_tensors
 
 TABLE = SEGMENTATION["seg-b0"]
@@ -26,11 +26,10 @@ MANIFEST = Manifest("seg-b0-test", "segmentation", "seg-b0", class_names=("sky",
 
 
 def named_shapes(name: str) -> dict[str, list[int]]:
+    table = ARCHITECTURES[name]
     with torch.device("meta"):
-        model = build_dense(SEGMENTATION[name])
-    return {
-        official_name(key, SEGMENTATION[name]): list(tensor.shape) for key, tensor in model.state_dict().items()
-    }
+        model = build(table)
+    return {official_name(key, table): list(tensor.shape) for key, tensor in model.state_dict().items()}
 
 
 def random_model(classes: int | None = None) -> DenseModel:
@@ -53,10 +52,27 @@ def official_state(seed: int = 0) -> dict[str, torch.Tensor]:
     return state
 
 
-@pytest.mark.parametrize("name", SEGMENTATION)
+@pytest.mark.needs_shared
+def test_every_published_checkpoint_has_an_architecture(official_shapes):
+    assert len(official_shapes) == 23
+    assert set(official_shapes) == set(ARCHITECTURES)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.needs_shared
 def test_names_and_shapes_are_the_official_ones(name, official_shapes):
     assert named_shapes(name) == official_shapes[name]
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.needs_shared
+def test_official_tensors_of_every_checkpoint_get_our_names(name, official_shapes):
+    # the other way: from the official keys to ours
+    with torch.device("meta"):
+        own = {key: tuple(tensor.shape) for key, tensor in build(ARCHITECTURES[name]).state_dict().items()}
+        official = {key: torch.empty(shape) for key, shape in official_shapes[name].items()}
+    renamed = own_names(official, own, ARCHITECTURES[name])
+    assert {key: tuple(tensor.shape) for key, tensor in renamed.items()} == own
 
 
 @pytest.mark.parametrize("name", SEGMENTATION)

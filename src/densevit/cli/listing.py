@@ -115,10 +115,9 @@ def _manifest_of_file(path: Path) -> Manifest:
             return Manifest.from_json(text, source=str(path))
     if importlib.util.find_spec("torch") is None:
         raise TorchNeededError(f"{path}: to read foreign weights needs torch: pip install 'densevit[torch]'")
-    from densevit.foreign import published_manifest
-    from densevit.models.loading import read_weights
+    from densevit.foreign import manifest_of
 
-    return published_manifest(read_weights(path))
+    return manifest_of(path)
 
 
 def _readable(value: Any) -> str:

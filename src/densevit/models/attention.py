@@ -16,6 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from densevit.models.any_size import to_map, to_tokens
 from densevit.models.layers import ConvNorm
 
 EPSILON = 1e-15
@@ -121,10 +122,9 @@ class MultiScaleAttention(nn.Module):
         return out
 
     def _attend(self, branches: Tensor) -> Tensor:
-        batch, _, height, width = branches.shape
         # autocast would run the products in half precision, where the sum of the keys overflows
         with torch.autocast(branches.device.type, enabled=False):
-            heads = branches.reshape(batch, -1, 3 * self.head_dim, height * width)
+            heads = to_tokens(branches, branches.shape[1] // (3 * self.head_dim))
             query, key, value = torch.split(heads, self.head_dim, dim=2)
             out = IMPLEMENTATIONS[self.implementation](query, key, value)
-            return out.reshape(batch, -1, height, width)
+            return to_map(out, branches)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from densevit.models.any_size import bicubic_to
 from densevit.models.backbone import Feature
 from densevit.models.layers import ConvNorm
 
@@ -30,15 +30,13 @@ class Fusion(nn.Module):
         if len(maps) != len(self.laterals):
             raise ValueError(f"expected {len(self.laterals)} maps, got {len(maps)}")
         *coarse, finest = [lateral(x) for lateral, x in zip(self.laterals, maps, strict=True)]
-        size = finest.shape[-2:]
         out: Tensor = finest
         for x in reversed(coarse):
-            out = out + _bicubic(x, (size[0], size[1])).to(out.dtype)
+            out = out + _bicubic(x, finest).to(out.dtype)
         return out
 
 
-def _bicubic(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Half-pixel centres, in fp32 as in the official code: half precision would shift the maps visibly."""
+def _bicubic(x: Tensor, like: Tensor) -> Tensor:
+    """In fp32 as in the official code: half precision would shift the maps visibly."""
     with torch.autocast(x.device.type, enabled=False):
-        wide = x if x.dtype == torch.float64 else x.float()
-        return F.interpolate(wide, size=size, mode="bicubic", align_corners=False)
+        return bicubic_to(x if x.dtype == torch.float64 else x.float(), like)

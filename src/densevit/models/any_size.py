@@ -1,0 +1,69 @@
+"""Steps that depend on a map's size, written so that a graph traced at one size serves all.
+
+Tracing with symbolic sizes costs three times as much and gives the same graph. So sizes are traced as numbers,
+and where one would be baked in, the ONNX operators are named here: their shapes are read from the tensors at
+run time. Everything else in the models says nothing of sizes.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+OPSET = 18
+"""Of the operators named here; the exporter may raise it."""
+
+
+def to_tokens(x: Tensor, groups: int) -> Tensor:
+    """(B, groups * d, h, w) -> (B, groups, d, h * w)."""
+    batch, channels, height, width = x.shape
+    if not torch.onnx.is_in_onnx_export():
+        return x.reshape(batch, groups, channels // groups, height * width)
+    shape = torch.tensor([0, groups, channels // groups, -1])
+    return _operator("Reshape", (x, shape), like=x, shape=(batch, groups, channels // groups, height * width))
+
+
+def to_map(tokens: Tensor, like: Tensor) -> Tensor:
+    """(B, groups, d, h * w) -> (B, groups * d, h, w), of the height and width of `like`, (B, ?, h, w)."""
+    batch, groups, dimensions, _ = tokens.shape
+    height, width = like.shape[-2:]
+    channels = groups * dimensions
+    if not torch.onnx.is_in_onnx_export():
+        return tokens.reshape(batch, channels, height, width)
+    sides = _sides(like)
+    shape = _operator("Concat", (torch.tensor([0, channels]), sides), like=sides, shape=(4,), axis=0)
+    return _operator("Reshape", (tokens, shape), like=tokens, shape=(batch, channels, height, width))
+
+
+def bicubic_to(x: Tensor, like: Tensor) -> Tensor:
+    """(B, C, h, w) -> (B, C, H, W) of `like`: bicubic with a = -0.75 and half-pixel centres, no antialiasing."""
+    height, width = like.shape[-2:]
+    if not torch.onnx.is_in_onnx_export():
+        return F.interpolate(x, size=(height, width), mode="bicubic", align_corners=False)
+    batch, channels = x.shape[:2]
+    first = _operator("Shape", (x,), like=torch.empty(0, dtype=torch.int64), shape=(2,), start=0, end=2)
+    sizes = _operator("Concat", (first, _sides(like)), like=first, shape=(4,), axis=0)
+    return torch.onnx.ops.symbolic(
+        "Resize",
+        (x, None, None, sizes),
+        {
+            "mode": "cubic",
+            "coordinate_transformation_mode": "pytorch_half_pixel",
+            "cubic_coeff_a": -0.75,
+            "nearest_mode": "floor",
+        },
+        dtype=x.dtype,
+        shape=(batch, channels, height, width),
+        version=OPSET,
+    )
+
+
+def _sides(x: Tensor) -> Tensor:
+    return _operator("Shape", (x,), like=torch.empty(0, dtype=torch.int64), shape=(2,), start=2, end=4)
+
+
+def _operator(
+    name: str, inputs: tuple[Tensor, ...], *, like: Tensor, shape: tuple[int, ...], **attributes: int
+) -> Tensor:
+    return torch.onnx.ops.symbolic(name, inputs, {**attributes}, dtype=like.dtype, shape=shape, version=OPSET)

@@ -1,0 +1,95 @@
+"""The contract of every model of the zoo: random weights of its architecture, a 300x500 picture, both runtimes.
+
+The weights are a file with official names, as downloaded ones are. Models of one architecture differ in sizes
+alone, so they share the file, and the graph that OpenVINO runs.
+"""
+
+import numpy as np
+import pytest
+import torch
+
+import tiny
+from densevit.models.build import build
+from densevit.models.names import official_name
+from densevit.predict import load
+from densevit.tasks.classification import ClassificationResult
+from densevit.tasks.promptable import Scene
+from densevit.tasks.segmentation import SegmentationResult
+from densevit.variants import ARCHITECTURES
+from densevit.zoo import ZOO
+
+PICTURE = tiny.picture(300, 500)
+# at 1024x1707 pixels, the published size of such a picture, L2 takes half a minute: the picture as it is will do
+SIZES = {"cityscapes": "native"}
+
+
+def names_of(architecture):
+    return [name for name, entry in ZOO.items() if entry.architecture == architecture and entry.hub]
+
+
+def weights_of(architecture, path):
+    """Random weights under official names, with statistics that are no defaults."""
+    table = ARCHITECTURES[architecture]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = build(table)
+        for layer in network.modules():
+            if isinstance(layer, torch.nn.BatchNorm2d):
+                layer.running_mean.normal_(std=0.1)
+                layer.running_var.uniform_(0.5, 1.5)
+    state = {official_name(name, table): tensor for name, tensor in network.state_dict().items()}
+    torch.save({"state_dict": state}, path)
+    return path
+
+
+def outputs(result):
+    return result.embedding if isinstance(result, Scene) else result.logits
+
+
+def check(result, name):
+    """The typed result of the model's task, at the picture's own size."""
+    entry = ZOO[name]
+    match entry.task:
+        case "segmentation":
+            assert isinstance(result, SegmentationResult)
+            assert result.labels.shape == (300, 500)
+            assert len(result.logits) == len(entry.classes.names)
+        case "classification":
+            assert isinstance(result, ClassificationResult)
+            assert len(result.top(5)) == 5
+            assert result.placement.tensor == entry.resolution
+        case _:
+            assert isinstance(result, Scene)
+            assert result.embedding.shape == (256, 64, 64)
+            assert result.placement.tensor == entry.resolution
+    assert result.placement.picture == (300, 500)
+    assert np.isfinite(outputs(result)).all()
+
+
+def test_every_model_is_covered():
+    covered = [name for architecture in ARCHITECTURES for name in names_of(architecture)]
+    assert sorted([*covered, tiny.BUNDLED]) == sorted(ZOO)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_model_on_both_runtimes(architecture, tmp_path, monkeypatch):
+    monkeypatch.setenv("DENSEVIT_CACHE", str(tmp_path / "cache"))
+    weights = weights_of(architecture, tmp_path / "weights.pt")
+    first, *others = names_of(architecture)
+    options = {"device": "cpu", "precision": "fp32", "threads": 2}
+
+    size = SIZES.get(ZOO[first].data_set)
+    eager = load(first, weights=weights, runtime="eager", size=size, **options)
+    compiled = load(first, weights=weights, runtime="openvino", size=size, **options)
+    expected, got = eager.predict(PICTURE), compiled.predict(PICTURE)
+    for result in (expected, got):
+        check(result, first)
+    span = float(np.ptp(outputs(expected)))
+    assert span > 0
+    assert float(np.abs(outputs(got) - outputs(expected)).max()) <= 5e-4 * max(1, span)
+
+    (graph,) = (tmp_path / "cache" / "graphs").glob("*.onnx")
+    weights.unlink()
+    for name in others:
+        assert ZOO[name].manifest().size != ZOO[first].manifest().size
+        check(load(graph, size=ZOO[name].size, **options).predict(PICTURE), name)
