@@ -9,9 +9,9 @@ from pathlib import Path
 from densevit.draw import default_palette
 from densevit.manifest import Manifest
 from densevit.models.build import Network
-from densevit.models.checkpoints import WeightsMismatchError, save_own
+from densevit.models.checkpoints import WeightsMismatchError, in_short, save_own
 from densevit.models.loading import WeightsFile, build_network, load_network, read_weights, settle
-from densevit.models.recognition import Recognised, recognise
+from densevit.models.recognition import Recognised, nearest, recognise
 from densevit.weights import WeightsError
 from densevit.zoo import Entry, made_of
 
@@ -57,10 +57,10 @@ def published_manifest(file: WeightsFile) -> Manifest:
     """
     fitting = recognise(file.tensors)
     if fitting is None:
-        raise WeightsError(f"{file.path}: no model that is known here has such tensors")
+        raise WeightsError(f"{file.path}: {_nearly(file)}")
     entries = _entries(fitting)
     if len(entries) > 1:
-        sides = re.findall(r"(?<![a-z0-9])r(\d{3})", file.path.stem)
+        sides = re.findall(r"(?<![a-z0-9])r(\d{3})(?!\d)", file.path.stem)
         entries = [entry for entry in entries if str(entry.resolution[0]) in sides]
     if len(entries) != 1:
         raise WeightsError(
@@ -80,7 +80,16 @@ def _said(fitting: Recognised) -> str:
         return f"these fit {' or '.join(entry.name for entry in entries)}"
     classes = f" with {fitting.classes} classes" if fitting.classes else ""
     channels = "" if fitting.in_channels == 3 else f" and pictures of {fitting.in_channels} channels"
-    return f"these fit {fitting.architecture}{classes}{channels}, which no published model has"
+    remedy = "; densevit convert --model NAME --classes FILE gives them their own names" if classes else ""
+    return f"these fit {fitting.architecture}{classes}{channels}, which no published model has{remedy}"
+
+
+def _nearly(file: WeightsFile) -> str:
+    near = nearest(file.tensors)
+    if near is None:
+        return "no model that is known here has such tensors"
+    name, problems = near
+    return f"no model that is known here has such tensors; nearest is {name}, but {in_short(problems)}"
 
 
 def convert(source: Path, target: Path, *, entry: Entry | None, class_names: tuple[str, ...] = ()) -> Manifest:
@@ -107,6 +116,13 @@ def convert(source: Path, target: Path, *, entry: Entry | None, class_names: tup
             raise ValueError("class names need the model's name too: give --model")
         manifest = with_classes(manifest, class_names)
     network, manifest = open_network(source, manifest)
+    if class_names and manifest.class_names != class_names:
+        # an own file, which has names of its own
+        if len(class_names) != len(manifest.class_names):
+            raise ValueError(
+                f"{len(class_names)} class names given, {source} has {len(manifest.class_names)} classes"
+            )
+        manifest = with_classes(manifest, class_names)
     target.parent.mkdir(parents=True, exist_ok=True)
     save_own(network, target, manifest)
     return load_network(target, None)[1]

@@ -51,7 +51,7 @@ def convert(
 
 def _class_names(path: Path) -> tuple[str, ...]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin with a mark
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: cannot be read as a list of class names ({error})") from error
     names = tuple(line.strip() for line in text.splitlines() if line.strip())

@@ -98,7 +98,9 @@ def _facts_of_file(path: Path) -> dict[str, Any]:
     manifest = _manifest_of_file(path)
     classes = len(manifest.class_names)
     table = architecture(manifest.architecture)
-    cost = count(table, (manifest.multiple, manifest.multiple), in_channels=len(manifest.mean), classes=classes)
+    cost = count(
+        table, (manifest.multiple, manifest.multiple), in_channels=len(manifest.mean), classes=classes or None
+    )
     facts = dataclasses.asdict(manifest)
     del facts["palette"]
     return {"file": str(path), "bytes": path.stat().st_size, "params": cost.params, **facts}

@@ -38,21 +38,33 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], *, source: str) ->
     Raises:
         WeightsMismatchError: missing, unexpected or differently shaped tensors.
     """
-    own = {name: tensor for name, tensor in model.state_dict().items() if not is_counter(name)}
     state = {name: tensor for name, tensor in state.items() if not is_counter(name)}
-    problems = [f"{name} is missing" for name in own if name not in state]
-    problems += [f"{name} is unexpected" for name in state if name not in own]
-    problems += [
-        f"{name} is {tuple(state[name].shape)}, the model's is {tuple(tensor.shape)}"
-        for name, tensor in own.items()
-        if name in state and state[name].shape != tensor.shape
-    ]
-    if problems:
-        more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
-        raise WeightsMismatchError(
-            f"{source}: these are not this model's weights: {'; '.join(problems[:3])}{more}"
-        )
+    if problems := differences(shapes_of(state), shapes_of(model.state_dict())):
+        raise WeightsMismatchError(f"{source}: these are not this model's weights: {in_short(problems)}")
     model.load_state_dict(state, strict=False)
+
+
+def shapes_of(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Shapes by name, counters of batches left out."""
+    return {name: tuple(tensor.shape) for name, tensor in state.items() if not is_counter(name)}
+
+
+def differences(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """What of the tensors found is not as a model expects it, a phrase each."""
+    missing = [f"{name} is missing" for name in expected if name not in found]
+    unexpected = [f"{name} is unexpected" for name in found if name not in expected]
+    shaped = [
+        f"{name} is {found[name]}, the model's is {shape}"
+        for name, shape in expected.items()
+        if name in found and found[name] != shape
+    ]
+    return missing + unexpected + shaped
+
+
+def in_short(problems: list[str]) -> str:
+    """The first three, and how many more there are."""
+    more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
+    return f"{'; '.join(problems[:3])}{more}"
 
 
 def own_tensors(model: nn.Module) -> dict[str, NDArray[np.generic]]:
@@ -74,10 +86,15 @@ def own_tensors(model: nn.Module) -> dict[str, NDArray[np.generic]]:
 
 
 def save_own(model: nn.Module, path: Path, manifest: Manifest) -> None:
-    """Writes the model as an own file: safetensors with the manifest in the header."""
+    """Writes the model as an own file: safetensors with the manifest in the header.
+
+    Raises:
+        ManifestError: the manifest holds what no reader would accept; nothing is written.
+    """
     tensors = own_tensors(model)
-    manifest = replace(manifest, weights_precision="fp16", weights_sha256=hash_tensors(tensors))
-    write_tensors(path, tensors, metadata={METADATA_KEY: manifest.to_json()})
+    header = replace(manifest, weights_precision="fp16", weights_sha256=hash_tensors(tensors)).to_json()
+    Manifest.from_json(header, source=str(path))
+    write_tensors(path, tensors, metadata={METADATA_KEY: header})
 
 
 def _refuse_bomb(path: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from densevit.models.build import build
-from densevit.models.checkpoints import is_counter
+from densevit.models.checkpoints import differences, shapes_of
 from densevit.models.names import own_names
 from densevit.variants import (
     ARCHITECTURES,
@@ -37,15 +37,30 @@ def recognise(state: Mapping[str, Tensor]) -> Recognised | None:
     Args:
         state: tensors by the names of the file.
     """
-    state = {name: tensor for name, tensor in state.items() if not is_counter(name)}
+    count = len(shapes_of(state))
     for table in ARCHITECTURES.values():
         expected = shapes(table.name)
-        if len(expected) != len(state):
+        if len(expected) != count:
             continue
-        found = {name: tuple(tensor.shape) for name, tensor in own_names(state, expected, table).items()}
+        found = shapes_of(own_names(state, expected, table))
         if (fitting := _fitting(found, expected, table)) is not None:
             return fitting
     return None
+
+
+def nearest(state: Mapping[str, Tensor]) -> tuple[str, list[str]] | None:
+    """The architecture that most of the tensors are of, and what differs; None where less than half fits any.
+
+    Args:
+        state: tensors by the names of the file.
+    """
+    best: tuple[str, list[str]] | None = None
+    for table in ARCHITECTURES.values():
+        expected = shapes(table.name)
+        problems = differences(shapes_of(own_names(state, expected, table)), expected)
+        if len(problems) < min(len(best[1]) if best else len(expected), len(expected) / 2):
+            best = table.name, problems
+    return best
 
 
 @cache
@@ -53,7 +68,7 @@ def shapes(name: str) -> Shapes:
     """Shapes of the tensors of an architecture by our names, counters of batches left out."""
     with torch.device("meta"):
         network = build(ARCHITECTURES[name])
-    return {key: tuple(tensor.shape) for key, tensor in network.state_dict().items() if not is_counter(key)}
+    return shapes_of(network.state_dict())
 
 
 def _fitting(found: Shapes, expected: Shapes, table: Architecture) -> Recognised | None:

@@ -44,6 +44,8 @@ class ClassificationResult:
     def __post_init__(self) -> None:
         if self.logits.shape != (len(self.class_names),):
             raise ValueError(f"logits are {self.logits.shape}, there are {len(self.class_names)} class names")
+        if not np.isfinite(self.logits).all():
+            raise ValueError("logits must be finite; use precision fp32")
 
     def probabilities(self) -> NDArray[np.float32]:
         """(classes,) float32 that sum to one."""

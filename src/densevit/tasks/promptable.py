@@ -94,7 +94,8 @@ class Promptable:
         """
         (spec,) = self.signatures["encode_image"].outputs
         spec.check(raw[spec.name])
-        return Scene(raw[spec.name][0], placement, picture)
+        (embedding,) = raw[spec.name]
+        return Scene(embedding, placement, picture)
 
 
 def promptable_task(manifest: Manifest, *, size: str | None = None) -> Promptable:
