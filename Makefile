@@ -11,7 +11,7 @@ demo: $(VENV)/.core
 	@echo "look at out/leuven_street.overlay.jpg"
 
 test: $(VENV)/.test check
-	$(BIN)/python -m pytest --quiet
+	$(BIN)/python -m pytest --quiet -n auto --dist worksteal
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -1,7 +1,9 @@
 """Scores by the steps that predict, with a made runtime whose answers are known."""
 
+import json
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +13,7 @@ import tiny
 from densevit.data.base import ClassificationSample, DataError, SegmentationSample
 from densevit.evaluate import evaluate, evaluate_classification, evaluate_segmentation
 from densevit.imaging import SizePolicy
+from densevit.recipes.camvid import CAMVID_OF_CITYSCAPES
 from densevit.tasks.segmentation import Segmentation
 
 NAMES = ("road", "car", "sky")
@@ -337,3 +340,8 @@ def test_errors_of_reading_come_in_their_turn():
     with pytest.raises(DataError, match=r"2\.png: broken"):
         evaluate_segmentation(task(), Reads(3), data, progress=lambda number, total: done.append(number))
     assert done == [1, 2]
+
+
+def test_the_class_map_of_the_examples_is_the_one_that_trainings_use():
+    path = Path(__file__).resolve().parent.parent / "examples" / "cityscapes_to_camvid.json"
+    assert tuple(json.loads(path.read_text())["map"]) == CAMVID_OF_CITYSCAPES

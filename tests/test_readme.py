@@ -18,7 +18,8 @@ def blocks(language: str) -> list[str]:
 
 
 def commands() -> list[list[str]]:
-    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    # a backslash ends a line that goes on in the next
+    lines = [line for block in blocks("sh") for line in block.replace("\\\n", " ").splitlines()]
     return [shlex.split(line, comments=True) for line in lines if line.startswith("densevit ")]
 
 
@@ -49,7 +50,15 @@ def test_every_command_has_the_options_that_are_shown(command):
 
 
 def test_there_are_commands():
-    assert {command[1] for command in commands()} == {"segment", "models", "eval", "train"}
+    assert {command[1] for command in commands()} == {
+        "segment",
+        "classify",
+        "models",
+        "info",
+        "convert",
+        "eval",
+        "train",
+    }
 
 
 @pytest.mark.parametrize("target", re.findall(r"\]\((?!http)([^)#]+)\)", README))
