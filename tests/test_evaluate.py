@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import tiny
+from densevit.classes import class_table, imagenet_wnids
 from densevit.data.base import ClassificationSample, DataError, SegmentationSample
 from densevit.evaluate import evaluate, evaluate_classification, evaluate_segmentation
 from densevit.imaging import SizePolicy
@@ -182,11 +183,44 @@ def test_some_classes_in_another_order_meet_by_name():
     assert evaluate_classification(Classify(SIX), Reds(), data).metrics["top1"] == 100
 
 
-def test_imagenets_ids_meet_in_order():
+def test_imagenets_classes_meet_by_their_identifiers():
+    # a model of the 1000 classes on the folders of some of them, in any order
+    names, wnids = class_table("imagenet").names, imagenet_wnids()
+    chosen = (wnids[7], wnids[3], wnids[900])
+
+    class Knows:
+        """Always answers with the class that the picture's red value numbers."""
+
+        class_names = names
+
+        def preprocess(self, picture):
+            return {"picture": picture[None]}, None
+
+        def postprocess(self, raw, placement):
+            return SimpleNamespace(logits=np.eye(1000, dtype=np.float32)[raw["index"]])
+
+    class Index:
+        def run(self, function, tensors):
+            return {"index": (7, 3, 900)[int(tensors["picture"][0, 0, 0, 0])]}
+
+    class Samples:
+        class_names = chosen
+
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, index):
+            # the last one is labelled as another class than its picture shows
+            shown, label = ((0, 0), (1, 1), (2, 2), (0, 2))[index]
+            return ClassificationSample("x", np.full((8, 8, 3), shown, np.uint8), label)
+
+    assert evaluate_classification(Knows(), Index(), Samples()).metrics["top1"] == 75
+
+
+def test_ids_mean_nothing_to_other_models():
     ids = tuple(f"n0000000{index}" for index in range(6))
-    assert evaluate_classification(Classify(SIX), Reds(), Labelled(ids, *PAIRS)).metrics["top1"] == 50
-    with pytest.raises(ValueError, match=r"6 classes \(ant, bee, cat .*the data 5 \(n00000000.*all of ImageNet"):
-        evaluate_classification(Classify(SIX), Reds(), Labelled(ids[:5], *PAIRS))
+    with pytest.raises(ValueError, match=r"6 classes \(ant, bee, cat .*the data 6 \(n00000000.*WordNet"):
+        evaluate_classification(Classify(SIX), Reds(), Labelled(ids, *PAIRS))
 
 
 def test_other_classes_do_not_meet():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from densevit.manifest import FORMAT, Manifest, ManifestError
+from densevit.manifest import FORMAT, Manifest, ManifestError, answering
 
 FULL = Manifest(
     name="seg-b0-camvid",
@@ -177,3 +177,28 @@ def test_crop_ratios(ratio):
 @pytest.mark.parametrize("multiple", [0, -32, 8, 33, 1040, 10**12])
 def test_multiples(multiple):
     assert str(multiple) in refused(changed(multiple=multiple))
+
+
+class TestAnswering:
+    """What an own file is where a model was asked for by name."""
+
+    asked = Manifest("cls-b1-r288", "classification", "cls-b1", ("a", "b"), size="exact:288x288")
+
+    def test_the_header_tells_what_it_is(self):
+        own = dataclasses.replace(self.asked, metrics={"x": 1.0}, crop_ratio=0.5)
+        assert answering(own, self.asked) is own
+
+    @pytest.mark.parametrize(
+        "change", [{"architecture": "cls-b2"}, {"class_names": ("a", "c")}, {"class_names": ()}]
+    )
+    def test_another_model(self, change):
+        assert answering(dataclasses.replace(self.asked, **change), self.asked) is None
+
+    def test_a_classifier_takes_the_resolution_of_the_name(self):
+        own = dataclasses.replace(self.asked, name="cls-b1-r224", size="exact:224x224", metrics={"x": 1.0})
+        assert answering(own, self.asked) == dataclasses.replace(self.asked, metrics={"x": 1.0})
+
+    def test_any_other_keeps_its_own_size(self):
+        asked = dataclasses.replace(self.asked, task="segmentation")
+        own = dataclasses.replace(asked, name="mine", size="native")
+        assert answering(own, asked) is own

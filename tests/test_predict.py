@@ -361,11 +361,19 @@ def test_weights_of_another_class_count_name_file_and_tensor(official):
 
 def test_own_weights_of_another_variant_are_named():
     said = refusal("seg-b1-cityscapes", tiny.safetensors())
-    assert said == f"{tiny.safetensors()}: holds seg-b0 weights, seg-b1 was asked for"
+    assert said.startswith(f"{tiny.safetensors()}: holds seg-b0 with 11 classes (tiny), seg-b1 with 19 classes")
+
+
+def test_own_weights_of_other_classes_are_named():
+    # the same architecture, which must not answer under the name of another model
+    said = refusal("seg-b0-cityscapes", tiny.safetensors())
+    assert "holds seg-b0 with 11 classes (tiny), seg-b0 with 19 classes (seg-b0-cityscapes) was asked for" in said
+    with pytest.raises(ValueError, match="11 classes"):
+        load("seg-b0-cityscapes", weights=tiny.graph())
 
 
 def test_a_graph_of_another_architecture_is_named():
-    with pytest.raises(ValueError, match=r"tiny\.onnx: holds seg-b0, seg-b1 was asked for"):
+    with pytest.raises(ValueError, match=r"tiny\.onnx: holds seg-b0 with 11 .* seg-b1 with 19 .* was asked for"):
         load("seg-b1-cityscapes", weights=tiny.graph())
     assert load("seg-b0-camvid", weights=tiny.graph()).manifest.name == "tiny"
 

@@ -15,8 +15,8 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from densevit.classes import class_table, imagenet_wnids
 from densevit.data.base import ClassificationData, SegmentationData
-from densevit.data.imagenet import is_wnid
 from densevit.data.table import KINDS
 from densevit.imaging import Placement
 from densevit.manifest import Manifest
@@ -209,13 +209,15 @@ def _class_map(task: Segmentation, data: SegmentationData, given: Sequence[int] 
 
 
 def _model_classes(model: tuple[str, ...], data: tuple[str, ...]) -> list[int]:
-    """The model's class of each of the data's: by name, or in order where the data has ImageNet's ids."""
-    index = {name: number for number, name in enumerate(model)}
-    if all(name in index for name in data):
-        return [index[name] for name in data]
-    if len(model) == len(data) and all(map(is_wnid, data)):
-        return list(range(len(data)))
+    """The model's class of each of the data's: by name, or by WordNet identifier if it knows ImageNet's."""
+    names = [model]
+    if model == class_table("imagenet").names:
+        names.append(imagenet_wnids())
+    for known in names:
+        index = {name: number for number, name in enumerate(known)}
+        if all(name in index for name in data):
+            return [index[name] for name in data]
     raise ValueError(
         f"the model knows {len(model)} classes ({', '.join(model[:3])} ...), the data {len(data)} "
-        f"({', '.join(data[:3])} ...); the names must agree, or the data hold the class folders of all of ImageNet"
+        f"({', '.join(data[:3])} ...); the names must agree, or be ImageNet's WordNet identifiers"
     )

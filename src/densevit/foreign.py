@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from densevit.draw import default_palette
+from densevit.classes import ClassTable
 from densevit.manifest import Manifest
 from densevit.models.build import Network
 from densevit.models.checkpoints import WeightsMismatchError, in_short, save_own
@@ -27,7 +27,11 @@ def open_network(path: Path, manifest: Manifest | None) -> tuple[Network, Manife
         WeightsError: missing, damaged, unsafe, of another model than was named, or not to be told.
         WeightsMismatchError: not the tensors of the model that was named; says which model has such.
     """
-    file = read_weights(path)
+    return network_of(read_weights(path), manifest)
+
+
+def network_of(file: WeightsFile, manifest: Manifest | None) -> tuple[Network, Manifest]:
+    """As `open_network`, for a file that has been read."""
     chosen = settle(file, manifest) or published_manifest(file)
     try:
         return build_network(file, chosen)
@@ -64,8 +68,8 @@ def published_manifest(file: WeightsFile) -> Manifest:
         entries = [entry for entry in entries if str(entry.resolution[0]) in sides]
     if len(entries) != 1:
         raise WeightsError(
-            f"{file.path}: does not say what model it is, {_said(fitting)}; name one, as in --model NAME or "
-            f"load(NAME, weights={str(file.path)!r})"
+            f"{file.path}: does not say what model it is, {_said(fitting)}; name it: --model NAME --weights FILE, "
+            f"or load(NAME, weights={str(file.path)!r})"
         )
     return entries[0].manifest()
 
@@ -80,7 +84,8 @@ def _said(fitting: Recognised) -> str:
         return f"these fit {' or '.join(entry.name for entry in entries)}"
     classes = f" with {fitting.classes} classes" if fitting.classes else ""
     channels = "" if fitting.in_channels == 3 else f" and pictures of {fitting.in_channels} channels"
-    remedy = "; densevit convert --model NAME --classes FILE gives them their own names" if classes else ""
+    convertible = classes and fitting.in_channels == 3
+    remedy = "; densevit convert --model NAME --classes FILE gives them their own names" if convertible else ""
     return f"these fit {fitting.architecture}{classes}{channels}, which no published model has{remedy}"
 
 
@@ -92,14 +97,14 @@ def _nearly(file: WeightsFile) -> str:
     return f"no model that is known here has such tensors; nearest is {name}, but {in_short(problems)}"
 
 
-def convert(source: Path, target: Path, *, entry: Entry | None, class_names: tuple[str, ...] = ()) -> Manifest:
+def convert(source: Path, target: Path, *, entry: Entry | None, classes: ClassTable | None = None) -> Manifest:
     """Writes weights of any origin as an own file, which says itself what it is.
 
     Args:
         source: as `open_network`.
         target: the `.safetensors` file; written whole or not at all.
         entry: the model that a foreign file is of, None where its tensors tell.
-        class_names: of weights with other classes than the published ones.
+        classes: of weights with other classes than the published ones.
 
     Returns:
         The manifest that was written.
@@ -111,25 +116,25 @@ def convert(source: Path, target: Path, *, entry: Entry | None, class_names: tup
     if target.suffix != ".safetensors":
         raise ValueError(f"{target}: own weights files end in .safetensors")
     manifest = None if entry is None else entry.manifest()
-    if class_names:
-        if manifest is None:
-            raise ValueError("class names need the model's name too: give --model")
-        manifest = with_classes(manifest, class_names)
-    network, manifest = open_network(source, manifest)
-    if class_names and manifest.class_names != class_names:
-        # an own file, which has names of its own
-        if len(class_names) != len(manifest.class_names):
+    file = read_weights(source)
+    if classes is not None and file.manifest is not None:
+        # an own file, which has names of its own: they are replaced, not its answers
+        if len(classes.names) != len(file.manifest.class_names):
             raise ValueError(
-                f"{len(class_names)} class names given, {source} has {len(manifest.class_names)} classes"
+                f"{len(classes.names)} class names given, {source} has {len(file.manifest.class_names)} classes"
             )
-        manifest = with_classes(manifest, class_names)
+        file = replace(file, manifest=with_classes(file.manifest, classes))
+    if classes is not None:
+        if manifest is None and file.manifest is None:
+            raise ValueError("class names need the model's name too: give --model")
+        manifest = None if manifest is None else with_classes(manifest, classes)
+    network, manifest = network_of(file, manifest)
     target.parent.mkdir(parents=True, exist_ok=True)
     save_own(network, target, manifest)
     return load_network(target, None)[1]
 
 
-def with_classes(manifest: Manifest, class_names: tuple[str, ...]) -> Manifest:
-    """The same model with other classes, and colours for them."""
-    colours = default_palette(len(class_names))
-    palette = tuple((int(r), int(g), int(b)) for r, g, b in colours) if manifest.palette else ()
-    return replace(manifest, name=manifest.architecture, class_names=class_names, palette=palette)
+def with_classes(manifest: Manifest, classes: ClassTable) -> Manifest:
+    """The same model with other classes, and with their colours if it draws any."""
+    palette = classes.colours if manifest.palette else ()
+    return replace(manifest, name=manifest.architecture, class_names=classes.names, palette=palette)

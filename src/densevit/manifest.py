@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args, get_type_hints
 
 FORMAT = 1
@@ -63,6 +63,30 @@ class Manifest:
         if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
             raise ManifestError(f"{source}: its densevit header is not of format {FORMAT}; update densevit")
         return _checked(values, source)
+
+
+def answering(own: Manifest, asked: Manifest) -> Manifest | None:
+    """What a file that describes itself is, where a model was asked for by name; None if it is another model.
+
+    The same architecture with the same classes will do, and the file's header tells the rest. A classifier's
+    name says its resolution too, so that one takes the sizes of the name asked for.
+    """
+    if (own.architecture, own.class_names) != (asked.architecture, asked.class_names):
+        return None
+    if own.name == asked.name or asked.task != "classification":
+        return own
+    return replace(own, name=asked.name, size=asked.size, published_size=asked.published_size)
+
+
+def other_model(source: object, own: Manifest, asked: Manifest) -> str:
+    """An error for a file that describes itself as something else."""
+
+    def said(manifest: Manifest) -> str:
+        return f"{manifest.architecture} with {len(manifest.class_names)} classes ({manifest.name})"
+
+    return (
+        f"{source}: holds {said(own)}, {said(asked)} was asked for; to use it as what it is, give it as the model"
+    )
 
 
 _TASKS = get_args(get_type_hints(Manifest)["task"])

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from densevit import cache, imaging, weights
 from densevit.imaging import DEFAULT_MAX_PIXELS, Picture, PictureError, Placement
-from densevit.manifest import CONVERTER, Manifest, ManifestError
+from densevit.manifest import CONVERTER, Manifest, ManifestError, answering, other_model
 from densevit.messages import one_line
 from densevit.runtimes.base import PRECISIONS, Precision, Runtime, RuntimeFailedError, RuntimeUnavailableError
 from densevit.tasks.base import Task
@@ -31,7 +31,6 @@ _log = logging.getLogger("densevit")
 
 RuntimeName = Literal["auto", "openvino", "eager"]
 GRAPH_SUFFIX = ".onnx"
-WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 
 
 class TorchNeededError(RuntimeUnavailableError):
@@ -39,6 +38,21 @@ class TorchNeededError(RuntimeUnavailableError):
 
 
 Result = TypeVar("Result")
+
+
+def require_torch(purpose: str, *packages: str, extra: str = "torch") -> None:
+    """Refuses what cannot be done without PyTorch, or what comes with it.
+
+    Args:
+        purpose: what needs it, for the message.
+        packages: what is needed beside torch.
+        extra: of this package, which brings it.
+
+    Raises:
+        TorchNeededError: something is not installed.
+    """
+    if missing := [package for package in ("torch", *packages) if importlib.util.find_spec(package) is None]:
+        raise TorchNeededError(f"{purpose} needs {', '.join(missing)}: pip install 'densevit[{extra}]'")
 
 
 class Model(Generic[Result]):
@@ -229,7 +243,7 @@ def _origin(model: str | Path, given: str | Path | None) -> _Origin:
         if given is not None:
             raise ValueError(f"{text}: a graph file holds its weights; leave weights out")
         return _Origin(text, graph=path)
-    if path.suffix in WEIGHTS_SUFFIXES:
+    if path.suffix in weights.WEIGHTS_SUFFIXES:
         if given is not None:
             raise ValueError(f"{text}: give a model's name together with weights, not two files")
         return _Origin(text, tensors=path)
@@ -248,8 +262,8 @@ def _origin(model: str | Path, given: str | Path | None) -> _Origin:
 def _given_weights(entry: Entry, path: Path) -> _Origin:
     if path.suffix == GRAPH_SUFFIX:
         return _Origin(entry.name, graph=path, manifest=entry.manifest())
-    if path.suffix not in WEIGHTS_SUFFIXES:
-        allowed = ", ".join((*WEIGHTS_SUFFIXES, GRAPH_SUFFIX))
+    if path.suffix not in weights.WEIGHTS_SUFFIXES:
+        allowed = ", ".join((*weights.WEIGHTS_SUFFIXES, GRAPH_SUFFIX))
         raise weights.WeightsError(f"{path}: not a weights file; its suffix must be one of {allowed}")
     return _Origin(entry.name, tensors=path, manifest=entry.manifest())
 
@@ -273,17 +287,18 @@ def _load_openvino(
         graph.unlink(missing_ok=True)
         runtime = OpenVINORuntime(_converted(origin), precision=precision, threads=threads)
     manifest = runtime.manifest
-    if origin.manifest is not None and manifest.architecture != origin.manifest.architecture:
-        raise weights.WeightsError(
-            f"{graph}: holds {manifest.architecture}, {origin.manifest.architecture} was asked for"
-        )
+    if origin.manifest is not None:
+        settled = answering(manifest, origin.manifest)
+        if settled is None:
+            raise weights.WeightsError(other_model(graph, manifest, origin.manifest))
+        manifest = settled
     return _model(runtime, manifest, size)
 
 
 def _load_eager(
     origin: _Origin, precision: Precision | Literal["auto"], device: str, size: str | None, threads: int
 ) -> Model[Any]:
-    network, manifest = _network(origin, f"runtime eager for {origin.name}", ("torch",))
+    network, manifest = _network(origin, f"runtime eager for {origin.name}", ())
     from densevit.runtimes.eager import EagerRuntime
 
     runtime = EagerRuntime(network, manifest, device=device, precision=precision, threads=threads)
@@ -297,8 +312,7 @@ def _model(runtime: Runtime, manifest: Manifest, size: str | None) -> Model[Any]
 def _network(origin: _Origin, purpose: str, packages: tuple[str, ...]) -> tuple[Network, Manifest]:
     if origin.tensors is None:
         raise weights.WeightsError(f"{origin.name}: {purpose} needs a weights file, a graph file does not do")
-    if missing := [package for package in packages if importlib.util.find_spec(package) is None]:
-        raise TorchNeededError(f"{purpose} needs {', '.join(missing)}: pip install 'densevit[torch]'")
+    require_torch(purpose, *packages)
     from densevit.foreign import open_network
 
     return open_network(origin.tensors, origin.manifest)
@@ -314,7 +328,7 @@ def _converted(origin: _Origin) -> Path:
         cache.touch(path)
         return path
     purpose = f"turning the weights of {origin.name} into a graph"
-    network, manifest = _network(origin, purpose, ("torch", "onnx", "onnxscript"))
+    network, manifest = _network(origin, purpose, ("onnx", "onnxscript"))
     _log.info("%s: making a graph of the weights, once; this takes some seconds", origin.name)
     from densevit.graph import write_graph
 

@@ -100,10 +100,13 @@ def published(monkeypatch):
 
 def test_published_beside_measured(densevit, camvid, published):
     arguments = ("eval", tiny.graph(), "--data", "camvid:camvid")
-    assert report(densevit(*arguments, "--json"))["published"] == {"miou": 81.25}
+    assert report(densevit(*arguments, "--json"))["published"] == {
+        "miou": 81.25,
+        "but_on": ["--size published (exact:64x128)"],
+    }
     (line,) = [line for line in densevit(*arguments).out.splitlines() if "published" in line]
     assert "mean IoU" in line
-    assert "published 81.25 % (with --size published)" in line
+    assert "published 81.25 % (on --size published (exact:64x128))" in line
     (line,) = [
         line for line in densevit(*arguments, "--size", "published").out.splitlines() if "published 81" in line
     ]

@@ -382,7 +382,7 @@ def test_a_classifier_is_no_segmentation_model(densevit):
 def test_an_own_file_is_what_it_says(densevit):
     refused(
         densevit("convert", classifier_file(), "own.safetensors", "--model", "cls-b1-r224"),
-        "holds cls-b0 weights, cls-b1 was asked for",
+        "holds cls-b0 with 7 classes (tiny-classifier), cls-b1 with 1000 classes (cls-b1-r224) was asked for",
     )
 
 
@@ -422,7 +422,7 @@ def names(tmp_path) -> Path:
     """The names of seven classes, as people write such files."""
     path = tmp_path / "names.txt"
     path.write_text(
-        "\n".join(["  ant ", "bee", "", "cat", "dog", "elk", "fox", "röd panda", "", ""]), encoding="utf-8"
+        "\n".join(["  ant ", "bee", "cat", "dog", "elk", "fox", "röd panda", "", ""]), encoding="utf-8"
     )
     return path
 
@@ -488,9 +488,11 @@ def test_names_without_a_model(densevit, names):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "cannot be read"),
-        (b"", "names no class"),
-        (b"\n  \n", "names no class"),
+        (None, "no such file"),
+        (b"", "is empty"),
+        (b"\n  \n", "is empty"),
+        (b"a\n\nb\n", "line 2 is empty"),
+        (b"a\na\n", "stands there twice"),
         (b"\xff\xfe", "cannot be read"),
     ],
 )

@@ -16,7 +16,7 @@ import torch
 from densevit.manifest import METADATA_KEY, Manifest
 from densevit.models.build import DenseModel, build, build_dense, create_model
 from densevit.models.checkpoints import WeightsMismatchError, load_state, own_tensors, read_pickled, save_own
-from densevit.models.loading import load_network
+from densevit.models.loading import load_network, read_weights
 from densevit.models.names import convention, official_name, own_names
 from densevit.variants import ARCHITECTURES, SEGMENTATION
 from densevit.weights import WeightsError, hash_tensors, read_tensors
@@ -375,3 +375,32 @@ class TestForeignFiles:
         torch.save(official_state(), tmp_path / "x.pt")
         with pytest.raises(WeightsMismatchError, match=r"x\.pt.*head\.output"):
             load_network(tmp_path / "x.pt", MANIFEST)
+
+
+def test_values_that_are_no_numbers_are_refused_by_name():
+    state = create_model("seg-b0").state_dict()
+    state["head.output.1.conv.weight"][0, 0] = float("nan")
+    with pytest.raises(WeightsError, match=r"x\.pt: head\.output\.1\.conv\.weight holds infinite values or NaN"):
+        load_state(create_model("seg-b0"), state, source="x.pt")
+
+
+def test_weights_beyond_half_precision_stay_what_they_are(tmp_path):
+    model = random_model(classes=3)
+    with torch.no_grad():
+        model.head.output[1].conv.weight[0, 0] = 1e6
+    save_own(model, tmp_path / "x.safetensors", MANIFEST)
+    loaded, _ = load_network(tmp_path / "x.safetensors", None)
+    assert torch.equal(loaded.head.output[1].conv.weight, model.head.output[1].conv.weight)
+
+
+def test_the_wrapper_of_several_devices_is_taken_off(tmp_path):
+    state = official_state()
+    torch.save({f"module.{name}": tensor for name, tensor in state.items()}, tmp_path / "x.pt")
+    assert read_weights(tmp_path / "x.pt").tensors.keys() == state.keys()
+
+
+@pytest.mark.parametrize("name", ["x.onnx", "x", "x.PT", "x.txt"])
+def test_files_that_are_no_weights_by_their_name(tmp_path, name):
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(WeightsError, match="its suffix must be one of"):
+        read_weights(tmp_path / name)

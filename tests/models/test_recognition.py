@@ -5,7 +5,7 @@ import torch
 
 from densevit.models.build import build
 from densevit.models.names import official_name, timm_name
-from densevit.models.recognition import Recognised, recognise, shapes
+from densevit.models.recognition import Recognised, nearest, recognise, shapes
 from densevit.variants import ARCHITECTURES, CLASSIFICATION, PROMPTABLE
 
 
@@ -67,3 +67,23 @@ def test_what_fits_nothing(change):
 def test_no_two_architectures_have_the_same_tensors():
     found = {name: frozenset(shapes(name).items()) for name in ARCHITECTURES}
     assert len(set(found.values())) == len(ARCHITECTURES)
+
+
+@pytest.mark.parametrize("name", ["cls-b1", "cls-l2"])
+@pytest.mark.parametrize("rename", [official_name, timm_name])
+def test_the_nearest_is_found_whoever_named_the_tensors(name, rename):
+    table = ARCHITECTURES[name]
+    state = {rename(key, table): value for key, value in tensors(name).items()}
+    del state[rename("head.norm.bias", table)]
+    assert recognise(state) is None
+    assert nearest(state) == (name, ["head.norm.bias is missing"])
+
+
+def test_nothing_is_near_to_nothing():
+    assert nearest({}) is None
+    assert nearest({"a": torch.empty(3)}) is None
+
+
+def test_weight_and_bias_of_the_classifier_must_agree():
+    state = tensors("cls-b0") | {"head.classifier.bias": torch.empty(7)}
+    assert recognise(state) is None

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from densevit.classes import ClassTable
 from densevit.cli.options import Json
-from densevit.predict import TorchNeededError
+from densevit.data.folder import read_classes
+from densevit.predict import require_torch
 from densevit.zoo import find
 
 
@@ -22,18 +23,21 @@ def convert(
         typer.Option("--model", "-m", help="The model that the weights are of, where they do not tell."),
     ] = None,
     classes: Annotated[
-        Path | None, typer.Option("--classes", help="Class names, one per line, where they are not the model's.")
+        Path | None,
+        typer.Option("--classes", help="Names of the classes, one a line, as in classes.txt of folder: data."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Turn weights of any origin into an own file, which says itself what it is (fp16, safetensors)."""
-    if importlib.util.find_spec("torch") is None:
-        raise TorchNeededError("converting weights needs torch: pip install 'densevit[torch]'")
+    """Weights of any origin become an own file.
+
+    It says itself what it is; weights are stored as fp16, in safetensors.
+    """
+    require_torch("converting weights")
     from densevit.foreign import convert as convert_file
 
-    names = () if classes is None else _class_names(classes)
+    table = None if classes is None else _class_table(classes)
     entry = None if model is None else find(model)
-    manifest = convert_file(source, target, entry=entry, class_names=names)
+    manifest = convert_file(source, target, entry=entry, classes=table)
     size = target.stat().st_size
     report = {
         "file": str(target),
@@ -49,12 +53,6 @@ def convert(
         typer.echo(f"{target}  {manifest.name}, {size / 1e6:.1f} MB")
 
 
-def _class_names(path: Path) -> tuple[str, ...]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")  # some editors begin with a mark
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: cannot be read as a list of class names ({error})") from error
-    names = tuple(line.strip() for line in text.splitlines() if line.strip())
-    if not names:
-        raise ValueError(f"{path}: names no class; write one per line")
-    return names
+def _class_table(path: Path) -> ClassTable:
+    names, palette = read_classes(path, most=None)
+    return ClassTable(names, tuple((int(r), int(g), int(b)) for r, g, b in palette))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 from collections.abc import Iterator
@@ -12,16 +11,26 @@ from typing import Annotated, Any
 
 import typer
 
-from densevit.cli.options import Device, Json, Precision, Runtime, Weights, WorkingSize, load_model
+from densevit.cli.options import (
+    Device,
+    Json,
+    Precision,
+    Runtime,
+    Weights,
+    WorkingSize,
+    is_file_name,
+    load_model,
+)
 from densevit.cli.progress import progress_bar
 from densevit.data.checking import check_samples
 from densevit.data.table import DATA, KINDS, kind_of, open_data
+from densevit.evaluate import Evaluation, fitting
 from densevit.evaluate import evaluate as evaluate_model
-from densevit.evaluate import fitting
 from densevit.peers import Alone, Peers
-from densevit.predict import TorchNeededError
+from densevit.predict import Model, require_torch
 from densevit.zoo import UnknownModelError, find
 
+_VAL_PICTURES = {"cityscapes": 500, "ade20k": 2000, "imagenet": 50_000}
 _TITLES = {"miou": "mean IoU", "pixel_accuracy": "pixel accuracy", "top1": "top-1", "top5": "top-5"}
 
 
@@ -42,19 +51,21 @@ def evaluate(
     size: WorkingSize = None,
     as_json: Json = False,
 ) -> None:
-    """Scores of a model on a data set; fp32 unless told otherwise; under torchrun, several processes share it."""
+    """Scores of a model on a data set.
+
+    In fp32 unless told otherwise. Under torchrun several processes share the data, with the same result.
+    """
     mapping = None if class_map is None else _read_class_map(class_map)
     kind = kind_of(data)
+    if not is_file_name(model):
+        # before anything is fetched
+        _require_kind(data, kind, find(model).name, find(model).task)
     with _peers() as peers:
         samples = open_data(data, split)
         check_samples(samples)
         loaded = load_model(model, weights=weights, runtime=runtime, precision=precision, device=device, size=size)
         manifest = loaded.manifest
-        if manifest.task in KINDS and kind not in KINDS[manifest.task]:
-            raise ValueError(
-                f"{data}: kind {kind} is not for {manifest.name}, whose task is {manifest.task}; "
-                f"kinds that fit: {fitting(manifest.task)}"
-            )
+        _require_kind(data, kind, manifest.name, manifest.task)
         steps = len(range(0, len(samples), peers.size)) if peers.rank == 0 else 0
         with progress_bar("eval", steps) as advance:
             evaluation = evaluate_model(
@@ -71,13 +82,20 @@ def evaluate(
         "size": str(loaded.task.size),
         "images": evaluation.images,
         "metrics": evaluation.metrics,
-        "published": _published(manifest.name, kind, split, evaluation.metrics),
+        "published": _published(loaded, kind, split, evaluation),
         "seconds": round(evaluation.seconds, 2),
     }
     if as_json:
         typer.echo(json.dumps(report, indent=1))
     else:
-        _show(report, published_size=size == "published")
+        _show(report)
+
+
+def _require_kind(data: str, kind: str, model: str, task: str) -> None:
+    if kind not in KINDS.get(task, ()):
+        raise ValueError(
+            f"{data}: kind {kind} is not for {model}, whose task is {task}; kinds that fit: {fitting(task)}"
+        )
 
 
 @contextmanager
@@ -89,33 +107,44 @@ def _peers() -> Iterator[Peers]:
     if int(count) <= 1:
         yield Alone()
         return
-    if importlib.util.find_spec("torch") is None:
-        raise TorchNeededError("several processes need PyTorch to meet: pip install 'densevit[torch]'")
+    require_torch("an evaluation by several processes")
     from densevit.peers_torch import joined
 
     with joined() as peers:
         yield peers
 
 
-def _published(model: str, kind: str, split: str, metrics: dict[str, Any]) -> dict[str, float] | None:
-    """The published figures of what was measured, None where there are none for this data."""
+def _published(model: Model[Any], kind: str, split: str, evaluation: Evaluation) -> dict[str, Any] | None:
+    """The published figures of what was measured, and what they were measured on that this was not.
+
+    None where there are none for this data.
+    """
+    manifest = model.manifest
     try:
-        entry = find(model)
+        entry = find(manifest.name)
     except UnknownModelError:
         return None
-    if entry.data_set != kind or split not in ("val", "validation"):
+    if entry.data_set != kind or entry.classes.names != manifest.class_names or split not in ("val", "validation"):
         return None
-    return {name: entry.published[name] for name in metrics if name in entry.published} or None
+    figures = {name: entry.published[name] for name in evaluation.metrics if name in entry.published}
+    if not figures:
+        return None
+    differs = []
+    if str(model.task.size) != manifest.published_size:
+        differs.append(f"--size published ({manifest.published_size})")
+    if evaluation.images != _VAL_PICTURES.get(kind, evaluation.images):
+        differs.append(f"all {_VAL_PICTURES[kind]:,} pictures")
+    return {**figures, "but_on": differs}
 
 
-def _show(report: dict[str, Any], *, published_size: bool) -> None:
+def _show(report: dict[str, Any]) -> None:
     metrics = dict(report["metrics"])
     _show_classes(metrics.pop("iou_per_class", {}))
     published = report["published"] or {}
     for name, value in metrics.items():
         beside = f"   published {published[name]:.2f} %" if name in published else ""
-        if beside and not published_size:
-            beside += " (with --size published)"
+        if beside and published["but_on"]:
+            beside += f" (on {', '.join(published['but_on'])})"
         typer.echo(f"{_TITLES.get(name, name):>20}  {value:6.2f} %{beside}")
     typer.echo(
         f"{report['model']} on {report['data']} {report['split']}: {report['images']} pictures at "

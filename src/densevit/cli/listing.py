@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from densevit.cli.options import Json
+from densevit.cli.options import Json, is_file_name
 from densevit.manifest import METADATA_KEY, Manifest
-from densevit.predict import GRAPH_SUFFIX, WEIGHTS_SUFFIXES, TorchNeededError
+from densevit.predict import GRAPH_SUFFIX, require_torch
 from densevit.variants import architecture, count
-from densevit.weights import read_tensors
+from densevit.weights import WeightsError, read_tensors
 from densevit.zoo import ZOO, Entry, find
 
 _COLUMNS = ("name", "task", "parameters", "MACs", "at", "published", "weights", "licence")
@@ -37,9 +36,10 @@ def info(
     model: Annotated[str, typer.Argument(help="A model's name, or a graph or weights file.")],
     as_json: Json = False,
 ) -> None:
-    """What one model is: its task, classes, sizes, cost, weights; of a file, what it says of itself."""
-    facts = _facts_of_file(Path(model)) if Path(model).suffix in (GRAPH_SUFFIX, *WEIGHTS_SUFFIXES) else None
-    if facts is None:
+    """What one model or file is: task, classes, sizes, cost, weights."""
+    if is_file_name(model):
+        facts = _facts_of_file(Path(model))
+    else:
         entry = find(model)
         facts = _row(entry) | _described(entry.manifest()) | _hub(entry)
     if as_json:
@@ -97,7 +97,10 @@ def _facts_of_file(path: Path) -> dict[str, Any]:
     """What the file's header says; of a foreign file, what its tensors tell."""
     manifest = _manifest_of_file(path)
     classes = len(manifest.class_names)
-    table = architecture(manifest.architecture)
+    try:
+        table = architecture(manifest.architecture)
+    except ValueError as error:
+        raise WeightsError(f"{path}: {error}; update densevit") from error
     cost = count(
         table, (manifest.multiple, manifest.multiple), in_channels=len(manifest.mean), classes=classes or None
     )
@@ -115,8 +118,7 @@ def _manifest_of_file(path: Path) -> Manifest:
         text = read_tensors(path)[1].get(METADATA_KEY)
         if text is not None:
             return Manifest.from_json(text, source=str(path))
-    if importlib.util.find_spec("torch") is None:
-        raise TorchNeededError(f"{path}: to read foreign weights needs torch: pip install 'densevit[torch]'")
+    require_torch(f"{path}: reading foreign weights")
     from densevit.foreign import manifest_of
 
     return manifest_of(path)
@@ -126,7 +128,7 @@ def _readable(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{_TITLES.get(key, key)} {entry:g}" for key, entry in value.items()) or "-"
     if isinstance(value, (list, tuple)):
-        shown = ", ".join(str(entry) for entry in value[:20])
+        shown = ", ".join(f"{entry:.4g}" if isinstance(entry, float) else str(entry) for entry in value[:20])
         return f"{shown}, ... ({len(value)} in all)" if len(value) > 20 else shown or "-"
     if isinstance(value, int):
         return f"{value:,}"

@@ -7,17 +7,21 @@ from typing import Annotated, Any
 
 import typer
 
-from densevit.predict import Model, load
+from densevit.predict import GRAPH_SUFFIX, Model, load
+from densevit.weights import WEIGHTS_SUFFIXES
+from densevit.zoo import find
 
 Weights = Annotated[
-    Path | None, typer.Option("--weights", help="Weights file for the named model: official, or own.")
+    Path | None, typer.Option("--weights", help="Weights file for the named model: official, timm's, or own.")
 ]
 Runtime = Annotated[str, typer.Option("--runtime", help="auto, openvino or eager.")]
 Precision = Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
 WorkingSize = Annotated[
     str | None,
-    typer.Option("--size", help="native, short:S, long:S, exact:HxW, or published; default: the model's own."),
+    typer.Option(
+        "--size", help="native, short:S, long:S (or :S/M), exact:HxW, published; default: the model's own."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
@@ -50,6 +54,9 @@ def load_model(
     Raises:
         ValueError: as `densevit.load`, or a model of another task; the message says which verb serves it.
     """
+    if not is_file_name(model):
+        # before anything is fetched
+        _require_task(find(model).name, find(model).task, task)
     loaded = load(
         model,
         weights=weights,
@@ -58,8 +65,16 @@ def load_model(
         device=device,
         size=size,
     )
-    found = loaded.manifest.task
-    if task not in (None, found):
-        remedy = f"use densevit {VERBS[found]}" if found in VERBS else "there is no verb for it yet"
-        raise ValueError(f"{loaded.manifest.name}: its task is {found}, this verb needs {task}; {remedy}")
+    _require_task(loaded.manifest.name, loaded.manifest.task, task)
     return loaded
+
+
+def is_file_name(model: str) -> bool:
+    """Whether a model is given as a file, and not by its name."""
+    return Path(model).suffix in (GRAPH_SUFFIX, *WEIGHTS_SUFFIXES)
+
+
+def _require_task(name: str, found: str, wanted: str | None) -> None:
+    if wanted not in (None, found):
+        remedy = f"use densevit {VERBS[found]}" if found in VERBS else "there is no verb for it yet"
+        raise ValueError(f"{name}: its task is {found}, this verb needs {wanted}; {remedy}")

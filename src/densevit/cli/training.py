@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from densevit.messages import one_line
-from densevit.predict import TorchNeededError
+from densevit.predict import require_torch
 
 
 def train(
@@ -30,9 +30,11 @@ def train(
     ] = None,
     show: Annotated[bool, typer.Option("--show", help="Print the options and stop.")] = False,
 ) -> None:
-    """Train a model by a recipe; run under torchrun for several processes."""
-    if importlib.util.find_spec("torch") is None:
-        raise TorchNeededError("training needs PyTorch: pip install 'densevit[train]'")
+    """Train a model by a recipe.
+
+    Run it under torchrun for several processes.
+    """
+    require_torch("training", extra="train")
     from densevit.train.loop import fit
     from densevit.train.options import with_settings
 

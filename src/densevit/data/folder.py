@@ -64,8 +64,12 @@ class FolderData:
         return read_pair(path.stem, self.pictures[index], path, labels)
 
 
-def read_classes(path: Path) -> tuple[tuple[str, ...], NDArray[np.uint8]]:
+def read_classes(path: Path, *, most: int | None = MAX_CLASSES) -> tuple[tuple[str, ...], NDArray[np.uint8]]:
     """-> names, and (classes, 3) uint8 RGB colours, made up where the list gives none.
+
+    Args:
+        path: the list.
+        most: classes that are allowed, None for any number.
 
     Raises:
         DataError: not there, empty, too long, names twice, or colours for some classes only.
@@ -82,8 +86,8 @@ def read_classes(path: Path) -> tuple[tuple[str, ...], NDArray[np.uint8]]:
     names = tuple(name for name, _ in entries)
     if not names:
         raise DataError(f"{path}: is empty; write the names of the classes into it, one a line")
-    if len(names) > MAX_CLASSES:
-        raise DataError(f"{path}: {len(names)} classes; masks with 8 bits hold at most {MAX_CLASSES}: merge some")
+    if most is not None and len(names) > most:
+        raise DataError(f"{path}: {len(names)} classes; masks with 8 bits hold at most {most}: merge some")
     for number, name in enumerate(names):
         if not name:
             raise DataError(f"{path}: line {number + 1} is empty; each line is a class, remove it or name it")

@@ -20,9 +20,7 @@ class ImageNetFolder:
     Args:
         root: the folder.
         split: a sub-folder, such as "train" or "val".
-        wnids: the classes in the order of the network's outputs; then the folders may be only some of them.
-            Folders of which none is among these, and all folders without it, are classes of their own; the
-            1000 wnids sorted are in the published order.
+        wnids: folders of which some are among these must all be.
 
     Raises:
         DataError: the folders are not there, pictures lie flat, or some folders are among `wnids` and others not.
@@ -40,13 +38,14 @@ class ImageNetFolder:
         if not names:
             raise DataError(_flat(folder))
         known = tuple(wnids or ())
-        self.class_names = tuple(names) if set(known).isdisjoint(names) else known
-        index = {name: number for number, name in enumerate(self.class_names)}
-        if unknown := [name for name in names if name not in index]:
+        unknown = [name for name in names if name not in known]
+        if known and 0 < len(unknown) < len(names):
             raise DataError(
-                f"{folder / unknown[0]}: not one of the {len(index)} classes ({len(unknown)} folders are none); "
-                f"classes are named like {self.class_names[0]}"
+                f"{folder / unknown[0]}: not one of the {len(known)} classes ({len(unknown)} folders are none); "
+                f"classes are named like {known[0]}"
             )
+        self.class_names = tuple(names)
+        index = {name: number for number, name in enumerate(names)}
         self.pictures: list[tuple[Path, int]] = []
         for name in names:
             try:

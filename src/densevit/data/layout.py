@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from densevit.data.base import DataError
+
+_log = logging.getLogger("densevit")
 
 _SHOWN = 8
 
@@ -70,16 +73,16 @@ def contents(folder: Path) -> str:
 
 
 def check_labels(labels: Sequence[Path], *, folder: Path, remedy: str, pattern: str = "*.png") -> None:
-    """Refuses pictures without labels, and labels without pictures.
+    """Refuses pictures without labels, and tells of labels without pictures: somebody may want a part of a set.
 
     Args:
         labels: the label file of each picture, which must exist.
         folder: where label files lie, in sub-folders too.
         remedy: what to do about missing labels.
-        pattern: which files of `folder` are such labels; all of them must be in `labels`.
+        pattern: which files of `folder` are such labels.
 
     Raises:
-        DataError: says the first and how many.
+        DataError: says the first and how many have none.
     """
     missing = [path for path in labels if not path.is_file()]
     if missing:
@@ -90,7 +93,9 @@ def check_labels(labels: Sequence[Path], *, folder: Path, remedy: str, pattern: 
     taken = set(labels)
     there = (path for path in folder.rglob(pattern) if not path.name.startswith("."))
     if left := sorted(path for path in there if path not in taken):
-        raise DataError(
-            f"{left[0]}: labels without a picture ({len(left)} of them, beside {len(labels)} pictures that have "
-            "labels); fetch the missing pictures or remove these labels"
+        _log.warning(
+            "%s: labels without a picture (%d of them, beside %d pictures that have labels)",
+            left[0],
+            len(left),
+            len(labels),
         )

@@ -95,7 +95,7 @@ def build(table: Architecture, *, classes: int | None = None, in_channels: int =
     """
     if not isinstance(table, PromptableTable):
         return build_dense(table, classes=classes, in_channels=in_channels)
-    if classes:
+    if classes is not None:
         raise ValueError(f"{table.name} has no classes, got classes={classes}")
     eps = table.backbone.norm_eps
     backbone = Backbone(table.backbone, in_channels=in_channels)

@@ -37,10 +37,14 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], *, source: str) ->
 
     Raises:
         WeightsMismatchError: missing, unexpected or differently shaped tensors.
+        WeightsError: values that are no finite numbers.
     """
     state = {name: tensor for name, tensor in state.items() if not is_counter(name)}
     if problems := differences(shapes_of(state), shapes_of(model.state_dict())):
         raise WeightsMismatchError(f"{source}: these are not this model's weights: {in_short(problems)}")
+    for name, tensor in state.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise WeightsError(f"{source}: {name} holds infinite values or NaN; the file is damaged")
     model.load_state_dict(state, strict=False)
 
 

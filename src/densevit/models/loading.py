@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from densevit.manifest import METADATA_KEY, Manifest
+from densevit.manifest import METADATA_KEY, Manifest, answering, other_model
 from densevit.models.build import Network, build
 from densevit.models.checkpoints import load_state, read_pickled
-from densevit.models.names import own_names
+from densevit.models.names import own_names, without_wrapper
 from densevit.variants import architecture
-from densevit.weights import WeightsError, hash_tensors, read_tensors
+from densevit.weights import WEIGHTS_SUFFIXES, WeightsError, hash_tensors, read_tensors
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,10 @@ def read_weights(path: Path) -> WeightsFile:
     Raises:
         WeightsError: missing, damaged or unsafe.
     """
+    if path.suffix not in WEIGHTS_SUFFIXES:
+        raise WeightsError(f"{path}: not a weights file; its suffix must be one of {', '.join(WEIGHTS_SUFFIXES)}")
     if path.suffix != ".safetensors":
-        return WeightsFile(path, read_pickled(path), None)
+        return WeightsFile(path, without_wrapper(read_pickled(path)), None)
     arrays, metadata = read_tensors(path)
     own = None
     if METADATA_KEY in metadata:
@@ -57,13 +59,13 @@ def settle(file: WeightsFile, asked: Manifest | None) -> Manifest | None:
     """What a file's tensors are: as it says itself, as was asked where it says nothing; None where nobody says.
 
     Raises:
-        WeightsError: it says another architecture than was asked for.
+        WeightsError: it says that it is another model than was asked for.
     """
-    if file.manifest is not None and asked is not None and file.manifest.architecture != asked.architecture:
-        raise WeightsError(
-            f"{file.path}: holds {file.manifest.architecture} weights, {asked.architecture} was asked for"
-        )
-    return file.manifest or asked
+    if file.manifest is None or asked is None:
+        return file.manifest or asked
+    if (manifest := answering(file.manifest, asked)) is None:
+        raise WeightsError(other_model(file.path, file.manifest, asked))
+    return manifest
 
 
 def build_network(file: WeightsFile, manifest: Manifest) -> tuple[Network, Manifest]:
@@ -73,10 +75,13 @@ def build_network(file: WeightsFile, manifest: Manifest) -> tuple[Network, Manif
         The model in inference mode, fp32, on the CPU, and its manifest.
 
     Raises:
-        ValueError: the manifest names no known architecture.
+        WeightsError: the manifest names no known architecture.
         WeightsMismatchError: not the tensors of this model.
     """
-    table = architecture(manifest.architecture)
+    try:
+        table = architecture(manifest.architecture)
+    except ValueError as error:
+        raise WeightsError(f"{file.path}: {error}; update densevit") from error
     classes = len(manifest.class_names) or None
     network = build(table, classes=classes, in_channels=len(manifest.mean))
     state = own_names(file.tensors, network.state_dict(), table)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from densevit.variants import Architecture, PromptableTable, SegmentationTable
+from densevit.variants import Architecture, ClassificationTable, PromptableTable, SegmentationTable
 
 Convention = Literal["own", "official", "timm"]
 """Whose names a checkpoint's tensors have."""
@@ -28,8 +28,11 @@ def official_name(name: str, table: Architecture) -> str:
 def timm_name(name: str, table: Architecture) -> str:
     """The key in a timm checkpoint (`efficientvit_b0` and so on) of the tensor that is called `name` here.
 
-    timm has classifiers only; it numbers the backbone's stages from 0 behind the stem.
+    timm has classifiers only, so that other architectures' names stay as they are; it numbers the backbone's
+    stages from 0 behind the stem.
     """
+    if not isinstance(table, ClassificationTable):
+        return name
     if name.startswith("head."):
         return _renamed(name, _TIMM_HEAD)
     name = _official_backbone(name, table.backbone.family).removeprefix("backbone.")
@@ -47,6 +50,14 @@ def convention(keys: Iterable[str]) -> Convention:
     if any(".op_list." in key for key in keys):
         return "official"
     return "timm" if any(key.startswith("stem.in_conv.") for key in keys) else "own"
+
+
+def without_wrapper(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a model that was saved inside PyTorch's wrapper for several devices, under its own names."""
+    prefix = "module."
+    if not state or not all(name.startswith(prefix) for name in state):
+        return state
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items()}
 
 
 def own_names(state: Mapping[str, Tensor], names: Iterable[str], table: Architecture) -> dict[str, Tensor]:

@@ -86,6 +86,8 @@ def _fitting(found: Shapes, expected: Shapes, table: Architecture) -> Recognised
         if not same:
             return None
     classes = found[f"{classifier}bias"][0] if classifier else 0
+    if classifier and found[f"{classifier}weight"][0] != classes:
+        return None
     return Recognised(table.name, classes, found[stem][1])
 
 

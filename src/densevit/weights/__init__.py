@@ -2,6 +2,7 @@
 
 from densevit.weights.files import (
     ASSETS,
+    WEIGHTS_SUFFIXES,
     Tensors,
     WeightsError,
     hash_file,
@@ -14,6 +15,7 @@ from densevit.weights.hub import HubFile, fetch, is_cached
 
 __all__ = [
     "ASSETS",
+    "WEIGHTS_SUFFIXES",
     "HubFile",
     "Tensors",
     "WeightsError",

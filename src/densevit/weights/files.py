@@ -19,6 +19,9 @@ from densevit.messages import first_line
 ASSETS = Path(__file__).parents[1] / "assets"
 """Where bundled graphs and weights lie."""
 
+WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
+
+_LARGEST_HALF = 65_504.0
 _FOREIGN_TYPE = "holds bfloat16, float8 or other types that numpy lacks; save it as fp16 or fp32"
 _YOUNG_NS = 2 * 10**9
 
@@ -30,11 +33,15 @@ class WeightsError(ValueError):
 
 
 def stored_precision(tensors: Tensors) -> dict[str, NDArray[np.generic]]:
-    """The values as they are stored: fp16 for convolution and linear weights, fp32 for 1-D tensors."""
+    """The values as they are stored: fp16 for convolution and linear weights, fp32 for 1-D tensors.
+
+    A weight beyond fp16's range stays fp32.
+    """
     stored = {}
     for name, tensor in tensors.items():
         if np.issubdtype(tensor.dtype, np.floating):
-            tensor = tensor.astype(np.float16 if tensor.ndim > 1 else np.float32)
+            half = tensor.ndim > 1 and np.abs(tensor).max(initial=0) <= _LARGEST_HALF
+            tensor = tensor.astype(np.float16 if half else np.float32)
         stored[name] = np.ascontiguousarray(tensor)
     return stored
 
