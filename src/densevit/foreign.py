@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from densevit.models.checkpoints import WeightsMismatchError, in_short, save_own
 from densevit.models.loading import WeightsFile, build_network, load_network, read_weights, settle
 from densevit.models.recognition import Recognised, nearest, recognise
 from densevit.weights import WeightsError
-from densevit.zoo import Entry, made_of
+from densevit.zoo import Entry, made_of, sides_in
 
 
 def open_network(path: Path, manifest: Manifest | None) -> tuple[Network, Manifest]:
@@ -64,8 +63,8 @@ def published_manifest(file: WeightsFile) -> Manifest:
         raise WeightsError(f"{file.path}: {_nearly(file)}")
     entries = _entries(fitting)
     if len(entries) > 1:
-        sides = re.findall(r"(?<![a-z0-9])r(\d{3})(?!\d)", file.path.stem)
-        entries = [entry for entry in entries if str(entry.resolution[0]) in sides]
+        sides = sides_in(file.path.stem)
+        entries = [entry for entry in entries if entry.resolution[0] in sides]
     if len(entries) != 1:
         raise WeightsError(
             f"{file.path}: does not say what model it is, {_said(fitting)}; name it: --model NAME --weights FILE, "

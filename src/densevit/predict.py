@@ -22,7 +22,7 @@ from densevit.messages import one_line
 from densevit.runtimes.base import PRECISIONS, Precision, Runtime, RuntimeFailedError, RuntimeUnavailableError
 from densevit.tasks.base import Task
 from densevit.tasks.table import task_for
-from densevit.zoo import Entry, find
+from densevit.zoo import Entry, find, sides_in
 
 if TYPE_CHECKING:
     from densevit.models.build import Network
@@ -321,8 +321,8 @@ def _network(origin: _Origin, purpose: str, packages: tuple[str, ...]) -> tuple[
 def _converted(origin: _Origin) -> Path:
     """The graph of a weights file: from the cache, or made through PyTorch and put there."""
     assert origin.tensors is not None
-    # a file whose tensors must tell what it is may need its name for it
-    foreign = origin.tensors.stem if origin.manifest is None else origin.manifest.to_json()
+    # a file whose tensors must tell what it is may need its name for the resolution
+    foreign = str(sides_in(origin.tensors.stem)) if origin.manifest is None else origin.manifest.to_json()
     path = cache.graph_path(weights.hash_file(origin.tensors), foreign, CONVERTER)
     if path.is_file():
         cache.touch(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -226,6 +227,11 @@ def find(name: str) -> Entry:
     if own not in ZOO:
         raise UnknownModelError(f"unknown model {name!r}; known: {', '.join(ZOO)}")
     return ZOO[own]
+
+
+def sides_in(stem: str) -> list[int]:
+    """The resolutions that a file's name tells, as in `efficientvit_b1_r224` or `efficientvit_b1.r224_in1k`."""
+    return [int(side) for side in re.findall(r"(?<![a-z0-9])r(\d{3})(?!\d)", stem)]
 
 
 def made_of(architecture: str, classes: int) -> list[Entry]:
