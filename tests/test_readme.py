@@ -53,6 +53,7 @@ def test_there_are_commands():
     assert {command[1] for command in commands()} == {
         "segment",
         "classify",
+        "upscale",
         "models",
         "info",
         "convert",

@@ -98,6 +98,16 @@ def test_the_whole_verb_segment(tmp_path, which):
             assert np.array_equal(np.asarray(image), expected.labels)
 
 
+def test_the_whole_verb_upscale(tmp_path):
+    Image.fromarray(tiny.picture(40, 60)).save(tmp_path / "x.png")
+    done = without_torch("upscale", "x.png", "--model", tiny.sr_graph(), "--compare", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    with Image.open(tmp_path / "out" / "x.png") as image:
+        assert image.size == (120, 80)
+    done = without_torch("eval", tiny.sr_graph(), "--data", "sr:.", "--json", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_models():
     done = without_torch("models", "--json")
     assert (done.returncode, done.stderr) == (0, "")

@@ -11,6 +11,7 @@ from densevit.variants import (
     CLASSIFICATION,
     PROMPTABLE,
     SEGMENTATION,
+    SUPER_RESOLUTION,
     BackboneTable,
     architecture,
     count,
@@ -36,7 +37,8 @@ def test_every_published_model_has_a_table():
     assert set(SEGMENTATION) == set(PUBLISHED)
     assert set(CLASSIFICATION) == {f"cls-{name}" for name in ("b0", "b1", "b2", "b3", "l1", "l2", "l3")}
     assert set(PROMPTABLE) == {f"sam-{name}" for name in ("l0", "l1", "l2", "xl0", "xl1")}
-    assert set(ARCHITECTURES) == {*SEGMENTATION, *CLASSIFICATION, *PROMPTABLE}
+    assert set(SUPER_RESOLUTION) == {f"sr-x{scale}{width}" for scale in (2, 3, 4) for width in ("", "-w0.75")}
+    assert set(ARCHITECTURES) == {*SEGMENTATION, *CLASSIFICATION, *PROMPTABLE, *SUPER_RESOLUTION}
     assert set(BACKBONES) == {"b0", "b1", "b2", "b3", "l0", "l1", "l2", "l3", "xl0", "xl1"}
 
 

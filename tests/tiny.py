@@ -170,3 +170,33 @@ def run(*arguments: object, cwd: Path | None = None, **more: str) -> subprocess.
     return subprocess.run(
         command, capture_output=True, text=True, timeout=300, check=False, cwd=cwd, env=environment(**more)
     )
+
+
+@functools.cache
+def sr_safetensors() -> Path:
+    """A super-resolution model that changes every picture a little, as an own weights file."""
+    import torch
+
+    from densevit.manifest import super_resolution_manifest
+    from densevit.models.build import create_model
+    from densevit.models.checkpoints import save_own
+
+    one_thread()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = create_model("sr-x2-w0.75")
+        torch.nn.init.normal_(model.head.output.conv.weight, std=0.02)
+    path = folder() / "tiny-sr.safetensors"
+    save_own(model, path, super_resolution_manifest("tiny-sr", "sr-x2-w0.75"))
+    return path
+
+
+@functools.cache
+def sr_graph() -> Path:
+    """The same as a graph file."""
+    from densevit.graph import write_graph
+    from densevit.models.loading import load_network
+
+    path = folder() / "tiny-sr.onnx"
+    write_graph(*load_network(sr_safetensors(), None), path)
+    return path

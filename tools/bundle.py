@@ -1,9 +1,10 @@
-"""Puts trained segmentation weights into the package: measures them, then writes weights and graph to assets.
+"""Puts trained weights into the package: measures them, then writes weights and graph to assets.
 
     python tools/bundle.py RUN/best.safetensors --data camvid:data/camvid --size short:720
+    python tools/bundle.py RUN/best.safetensors --data sr:data/sr
 
-The mIoU on the val split is measured through OpenVINO in fp32 and bf16; bf16 enters the manifest as verified
-when it loses at most 0.1 points.
+The scores on the val split are measured through OpenVINO in fp32 and bf16; bf16 enters the manifest as verified
+when it loses at most 0.1 points of the first, percent or dB.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Annotated
 import typer
 
 from densevit.data.table import open_data
-from densevit.evaluate import evaluate_segmentation
+from densevit.evaluate import evaluate
 from densevit.graph import write_graph
 from densevit.manifest import Manifest
 from densevit.models.checkpoints import save_own
@@ -26,12 +27,18 @@ from densevit.runtimes.openvino import supports
 from densevit.weights import ASSETS
 
 MAX_LOSS = 0.1
+METRICS = {
+    "segmentation": {"miou": 2, "pixel_accuracy": 2},
+    "classification": {"top1": 2, "top5": 2},
+    "super_resolution": {"psnr_y": 3, "ssim_y": 4},
+}
+"""Task -> the scores that are recorded, with their digits; the first one decides."""
 
 
 def main(
     weights: Annotated[Path, typer.Argument(help="Own weights file of a training.")],
     data: Annotated[str, typer.Option(help="KIND:PATH of the validation data.")],
-    size: Annotated[str, typer.Option(help="Size policy that becomes the default.")],
+    size: Annotated[str, typer.Option(help="Size policy that becomes the default.")] = "native",
     out: Annotated[Path, typer.Option(help="Folder for the two files.")] = ASSETS,
 ) -> None:
     """Measure, then write `NAME.safetensors` and `NAME.onnx`."""
@@ -49,15 +56,17 @@ def main(
 def _measured(graph: Path, manifest: Manifest, data: str) -> Manifest:
     samples = open_data(data, "val")
     kind = data.partition(":")[0]
+    names = METRICS[manifest.task]
+    leading = next(iter(names))
     scores = {}
     for precision in ("fp32", "bf16"):
         if not supports(precision):
             continue
         model = load(graph, precision=precision)
-        scores[precision] = evaluate_segmentation(model.task, model.runtime, samples).metrics
-        typer.echo(f"{precision}: mIoU {scores[precision]['miou']:.3f}")
-    verified = [name for name in scores if scores["fp32"]["miou"] - scores[name]["miou"] <= MAX_LOSS]
-    metrics = {f"{kind}/val/{name}": round(scores["fp32"][name], 2) for name in ("miou", "pixel_accuracy")}
+        scores[precision] = evaluate(model, samples).metrics
+        typer.echo(f"{precision}: {leading} {scores[precision][leading]:.3f}")
+    verified = [name for name in scores if scores["fp32"][leading] - scores[name][leading] <= MAX_LOSS]
+    metrics = {f"{kind}/val/{name}": round(scores["fp32"][name], digits) for name, digits in names.items()}
     return replace(manifest, metrics=metrics, verified_precisions=tuple(verified))
 
 

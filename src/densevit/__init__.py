@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from densevit.tasks.classification import ClassificationResult
     from densevit.tasks.promptable import Scene
     from densevit.tasks.segmentation import SegmentationResult
+    from densevit.tasks.super_resolution import SuperResolutionResult
 
 __all__ = [
     "ClassificationResult",
@@ -23,6 +24,7 @@ __all__ = [
     "PictureError",
     "Scene",
     "SegmentationResult",
+    "SuperResolutionResult",
     "__version__",
     "create_model",
     "load",
@@ -34,6 +36,7 @@ _HOMES = {
     "PictureError": "densevit.imaging",
     "Scene": "densevit.tasks.promptable",
     "SegmentationResult": "densevit.tasks.segmentation",
+    "SuperResolutionResult": "densevit.tasks.super_resolution",
     "create_model": "densevit.models.build",
     "load": "densevit.predict",
 }

@@ -10,21 +10,23 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from densevit.classes import class_table, imagenet_wnids
-from densevit.data.base import ClassificationData, SegmentationData
+from densevit.data.base import AnyData, ClassificationData, HighResolutionData, SegmentationData
 from densevit.data.table import KINDS
-from densevit.imaging import Placement
+from densevit.imaging import Photo, Placement
 from densevit.manifest import Manifest
-from densevit.metrics import ClassificationScore, SegmentationScore
+from densevit.metrics import ClassificationScore, SegmentationScore, SuperResolutionScore
 from densevit.peers import Alone, Peers
 from densevit.runtimes.base import Runtime
+from densevit.tasks.base import Arrays
 from densevit.tasks.classification import Classification
 from densevit.tasks.segmentation import Segmentation
+from densevit.tasks.super_resolution import SuperResolution, cropped_to_multiple, shrunk
 
 ALONE = Alone()
 Progress = Callable[[int, int], None]
@@ -61,7 +63,7 @@ class Evaluable(Protocol):
 
 def evaluate(
     model: Evaluable,
-    data: SegmentationData | ClassificationData,
+    data: AnyData,
     *,
     class_map: Sequence[int] | None = None,
     progress: Progress = lambda done, total: None,
@@ -70,8 +72,8 @@ def evaluate(
     """The scores of the model's task.
 
     Args:
-        model: segments or classifies.
-        data: labels of the same task.
+        model: segments, classifies or enlarges.
+        data: of the same task.
         class_map: as `evaluate_segmentation` says.
         progress: called with (pictures done, pictures in all) of this process.
         peers: the processes that share the data.
@@ -82,7 +84,8 @@ def evaluate(
     name, task = model.manifest.name, model.manifest.task
     if task not in KINDS:
         raise ValueError(f"{name}: there is no evaluation of task {task} yet; of {', '.join(KINDS)} there is")
-    if isinstance(data, SegmentationData) != (task == "segmentation"):
+    labelled = hasattr(data, "class_names")
+    if isinstance(data, SegmentationData) != (task == "segmentation") or labelled == (task == "super_resolution"):
         raise ValueError(f"{name}: its task is {task}, these data are of another; kinds that fit: {fitting(task)}")
     if isinstance(data, SegmentationData):
         return evaluate_segmentation(
@@ -90,7 +93,11 @@ def evaluate(
         )
     if class_map is not None:
         raise ValueError(f"{name}: a class map is for segmentation; leave it out")
-    return evaluate_classification(model.task, model.runtime, data, progress=progress, peers=peers)
+    if task == "super_resolution":
+        pictures = cast("HighResolutionData", data)
+        return evaluate_super_resolution(model.task, model.runtime, pictures, progress=progress, peers=peers)
+    answers = cast("ClassificationData", data)
+    return evaluate_classification(model.task, model.runtime, answers, progress=progress, peers=peers)
 
 
 def fitting(task: str) -> str:
@@ -176,6 +183,50 @@ def evaluate_classification(
         score.update(answer.logits, classes[label])
         progress(done, len(share))
     score.counts = peers.sum(score.state())
+    if not len(data):
+        raise ValueError("this data holds no picture; is it the right folder and split?")
+    return Evaluation(score.compute(), len(data), time.perf_counter() - start)
+
+
+def evaluate_super_resolution(
+    task: SuperResolution,
+    runtime: Runtime,
+    data: HighResolutionData,
+    *,
+    progress: Progress = lambda done, total: None,
+    peers: Peers = ALONE,
+) -> Evaluation:
+    """PSNR in dB and SSIM in 0..1 on Y, as many pixels of the border left out as the scale is.
+
+    The low resolution is what MATLAB's antialiased bicubic makes of the pictures, cropped to a multiple of the
+    scale first.
+
+    Args:
+        task: of the model.
+        runtime: of the model.
+        data: high-resolution pictures.
+        progress: called with (pictures done, pictures in all) of this process.
+        peers: the processes that share the data.
+
+    Raises:
+        ValueError: a picture too small to be scored, or there is none.
+        PeersLostError: another process ended.
+    """
+    score = SuperResolutionScore(border_px=task.scale)
+    start = time.perf_counter()
+
+    def prepared(index: int) -> tuple[NDArray[np.uint8], Photo]:
+        high = cropped_to_multiple(data[index].picture, task.scale)
+        return high, Photo(shrunk(high, task.scale))
+
+    def run(tensors: Arrays) -> Arrays:
+        return runtime.run("forward", tensors)
+
+    share = range(peers.rank, len(data), peers.size)
+    for done, (high, low) in enumerate(_ahead(prepared, share), start=1):
+        score.update(task.answer(low, run).image.astype(np.uint8, copy=False), high)
+        progress(done, len(share))
+    score.sums = peers.sum(score.state())
     if not len(data):
         raise ValueError("this data holds no picture; is it the right folder and split?")
     return Evaluation(score.compute(), len(data), time.perf_counter() - start)

@@ -89,6 +89,19 @@ def other_model(source: object, own: Manifest, asked: Manifest) -> str:
     )
 
 
+def super_resolution_manifest(name: str, architecture: str, licence: str = "Apache-2.0") -> Manifest:
+    """What all super-resolution models have in common: pictures at their own size, in 0..1 as they are."""
+    return Manifest(
+        name=name,
+        task="super_resolution",
+        architecture=architecture,
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+        multiple=16,
+        licence=licence,
+    )
+
+
 _TASKS = get_args(get_type_hints(Manifest)["task"])
 _RESIZES = get_args(get_type_hints(Manifest)["resize"])
 _WEIGHTS_PRECISIONS = get_args(get_type_hints(Manifest)["weights_precision"])

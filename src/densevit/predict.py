@@ -20,7 +20,7 @@ from densevit.imaging import DEFAULT_MAX_PIXELS, Picture, PictureError, Placemen
 from densevit.manifest import CONVERTER, Manifest, ManifestError, answering, other_model
 from densevit.messages import one_line
 from densevit.runtimes.base import PRECISIONS, Precision, Runtime, RuntimeFailedError, RuntimeUnavailableError
-from densevit.tasks.base import Task
+from densevit.tasks.base import Arrays, PiecewiseTask, Task
 from densevit.tasks.table import task_for
 from densevit.zoo import Entry, find, sides_in
 
@@ -154,14 +154,22 @@ class Model(Generic[Result]):
 
     def _prepare(self, source: Any, max_pixels: int) -> _Prepared:
         name = str(source) if isinstance(source, (str, Path)) else type(source).__name__
+        if isinstance(self.task, PiecewiseTask):
+            return _Prepared(name, self.task.read(source, max_pixels=max_pixels), {}, None)
         picture = imaging.read(source, max_pixels=max_pixels)
         with _about(name):
             return _Prepared(name, picture, *self.task.preprocess(picture))
 
     def _infer(self, prepared: _Prepared) -> Result:
         with _about(prepared.name):
-            raw = self.runtime.run(self._function, prepared.tensors)
-            return self.task.postprocess(raw, prepared.placement, prepared.picture)
+            if prepared.placement is None:
+                assert isinstance(self.task, PiecewiseTask)
+                answer: Result = self.task.answer(prepared.picture, self._run)
+                return answer
+            return self.task.postprocess(self._run(prepared.tensors), prepared.placement, prepared.picture)
+
+    def _run(self, tensors: Arrays) -> Arrays:
+        return self.runtime.run(self._function, tensors)
 
 
 @contextmanager
@@ -179,9 +187,9 @@ class _Prepared(NamedTuple):
     """A picture on its way to the network."""
 
     name: str
-    picture: NDArray[np.uint8]
+    picture: Any
     tensors: dict[str, NDArray[Any]]
-    placement: Placement
+    placement: Placement | None  # None: the task itself prepares what it runs
 
 
 _END = object()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from densevit.classes import ClassTable, class_table
-from densevit.manifest import IMAGENET_MEAN, IMAGENET_STD, Manifest
+from densevit.manifest import IMAGENET_MEAN, IMAGENET_STD, Manifest, super_resolution_manifest
 from densevit.variants import Cost, architecture, count
 from densevit.weights import ASSETS, HubFile, is_cached
 
@@ -39,13 +39,13 @@ class Entry:
         published_size: the paper's evaluation.
         resolution: (height, width) at which MACs are counted.
         hub: where the published weights are, None for bundled models.
-        published: figures of the paper or the official repository, in percent.
+        published: figures of the paper or the official repository; in percent, PSNR in dB, SSIM in 0..1.
         licence: of the weights.
         crop_ratio: share of the resized shorter side that a centre crop keeps.
     """
 
     name: str
-    task: Literal["segmentation", "classification", "promptable"]
+    task: Literal["segmentation", "classification", "promptable", "super_resolution"]
     architecture: str
     data_set: str
     size: str
@@ -91,6 +91,8 @@ class Entry:
         """The manifest of foreign weights that are loaded under this name."""
         table = self.classes
         promptable = self.task == "promptable"
+        if self.task == "super_resolution":
+            return super_resolution_manifest(self.name, self.architecture, self.licence)
         return Manifest(
             name=self.name,
             task=self.task,
@@ -207,7 +209,18 @@ def _promptable() -> Iterator[Entry]:
         )
 
 
-ZOO: dict[str, Entry] = {entry.name: entry for entry in (*_segmentation(), *_classification(), *_promptable())}
+def _super_resolution() -> Iterator[Entry]:
+    # the paper's own figures on BSD100 (Table 5); it released no weights
+    for name, psnr, ssim in (("sr-x2", 32.33, 0.9019), ("sr-x2-w0.75", 32.31, 0.9016)):
+        published = {"psnr_y": psnr, "ssim_y": ssim}
+        yield Entry(
+            name, "super_resolution", name, "", "native", "native", resolution=(160, 240), published=published
+        )
+
+
+ZOO: dict[str, Entry] = {
+    entry.name: entry for entry in (*_segmentation(), *_classification(), *_promptable(), *_super_resolution())
+}
 """Every model by name."""
 
 
@@ -220,7 +233,9 @@ def find(name: str) -> Entry:
     Raises:
         UnknownModelError: no such model.
     """
-    own = name.lower().replace("_", "-").replace(".", "-")
+    own = name.lower().replace("_", "-")
+    if own not in ZOO:
+        own = own.replace(".", "-")
     if own not in ZOO and own.startswith("efficientvit-"):
         own = own.removeprefix("efficientvit-").removesuffix("-in1k")
         own = own if own in ZOO else f"cls-{own}"

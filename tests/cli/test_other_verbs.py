@@ -58,7 +58,7 @@ def test_models_json_is_the_contract(densevit):
     assert [row["name"] for row in rows] == list(ZOO)
     for row in rows:
         assert {"name", "task", "params", "macs", "resolution", "published", "weights", "licence"} <= row.keys()
-        assert row["task"] in ("segmentation", "classification", "promptable")
+        assert row["task"] in ("segmentation", "classification", "promptable", "super_resolution")
         assert ("encoder_params" in row) == (row["task"] == "promptable")
         assert type(row["params"]) is int
         assert isinstance(row["macs"], int | float)

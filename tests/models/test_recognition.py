@@ -6,7 +6,7 @@ import torch
 from densevit.models.build import build
 from densevit.models.names import official_name, timm_name
 from densevit.models.recognition import Recognised, nearest, recognise, shapes
-from densevit.variants import ARCHITECTURES, CLASSIFICATION, PROMPTABLE
+from densevit.variants import ARCHITECTURES, CLASSIFICATION, PROMPTABLE, SUPER_RESOLUTION
 
 
 def tensors(name, *, classes=None, in_channels=3):
@@ -15,7 +15,7 @@ def tensors(name, *, classes=None, in_channels=3):
 
 
 def classes_of(name):
-    return 0 if name in PROMPTABLE else ARCHITECTURES[name].classes
+    return 0 if name in PROMPTABLE or name in SUPER_RESOLUTION else ARCHITECTURES[name].classes
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

@@ -259,8 +259,8 @@ def test_a_manifest_without_colours_gets_some():
 
 
 def test_a_task_of_the_future_is_refused_by_name():
-    with pytest.raises(ManifestError, match=r"tomorrow.*'super_resolution' is not known"):
-        task_for(Manifest(name="tomorrow", task="super_resolution", architecture="sr"))
+    with pytest.raises(ManifestError, match=r"tomorrow.*'dreams' is not known"):
+        task_for(Manifest(name="tomorrow", task="dreams", architecture="seg-b0"))
 
 
 def test_signatures_name_what_is_missing_or_wrong():

@@ -31,7 +31,16 @@ from densevit.predict import Model, require_torch
 from densevit.zoo import UnknownModelError, find
 
 _VAL_PICTURES = {"cityscapes": 500, "ade20k": 2000, "imagenet": 50_000}
-_TITLES = {"miou": "mean IoU", "pixel_accuracy": "pixel accuracy", "top1": "top-1", "top5": "top-5"}
+_TITLES = {
+    "miou": "mean IoU",
+    "pixel_accuracy": "pixel accuracy",
+    "top1": "top-1",
+    "top5": "top-5",
+    "psnr_y": "PSNR on Y",
+    "ssim_y": "SSIM on Y",
+}
+_UNITS = {"psnr_y": "dB", "ssim_y": ""}
+"""Of what is no percentage."""
 
 
 def evaluate(
@@ -142,10 +151,12 @@ def _show(report: dict[str, Any]) -> None:
     _show_classes(metrics.pop("iou_per_class", {}))
     published = report["published"] or {}
     for name, value in metrics.items():
-        beside = f"   published {published[name]:.2f} %" if name in published else ""
+        unit = _UNITS.get(name, "%")
+        digits = 4 if name == "ssim_y" else 2
+        beside = f"   published {published[name]:.{digits}f} {unit}" if name in published else ""
         if beside and published["but_on"]:
             beside += f" (on {', '.join(published['but_on'])})"
-        typer.echo(f"{_TITLES.get(name, name):>20}  {value:6.2f} %{beside}")
+        typer.echo(f"{_TITLES.get(name, name):>20}  {value:6.{digits}f} {unit}{beside}".rstrip())
     typer.echo(
         f"{report['model']} on {report['data']} {report['split']}: {report['images']} pictures at "
         f"{report['size']}, {report['runtime']} {report['precision']}, {report['seconds']:.1f} s"

@@ -17,7 +17,15 @@ from densevit.weights import WeightsError, read_tensors
 from densevit.zoo import ZOO, Entry, find
 
 _COLUMNS = ("name", "task", "parameters", "MACs", "at", "published", "weights", "licence")
-_TITLES = {"miou": "mIoU", "top1": "top-1", "top5": "top-5", "coco_ap": "COCO AP", "lvis_ap": "LVIS AP"}
+_TITLES = {
+    "miou": "mIoU",
+    "top1": "top-1",
+    "top5": "top-5",
+    "coco_ap": "COCO AP",
+    "lvis_ap": "LVIS AP",
+    "psnr_y": "PSNR-Y",
+    "ssim_y": "SSIM-Y",
+}
 
 
 def models(as_json: Json = False) -> None:

@@ -26,7 +26,7 @@ WorkingSize = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
 
-VERBS = {"segmentation": "segment", "classification": "classify"}
+VERBS = {"segmentation": "segment", "classification": "classify", "super_resolution": "upscale"}
 """Task -> the verb that answers it for pictures."""
 
 

@@ -43,6 +43,14 @@ class ClassificationSample:
     label: int
 
 
+@dataclass(frozen=True)
+class HighResolutionSample:
+    """One picture, (H, W, 3) uint8 RGB, that super-resolution is to restore."""
+
+    name: str
+    picture: NDArray[np.uint8]
+
+
 @runtime_checkable
 class SegmentationData(Protocol):
     """Pictures with labels, read one at a time."""
@@ -71,6 +79,22 @@ class ClassificationData(Protocol):
     def __getitem__(self, index: int) -> ClassificationSample:
         """Reads one sample."""
         ...
+
+
+class HighResolutionData(Protocol):
+    """Pictures without labels, read one at a time."""
+
+    def __len__(self) -> int:
+        """How many samples."""
+        ...
+
+    def __getitem__(self, index: int) -> HighResolutionSample:
+        """Reads one sample."""
+        ...
+
+
+AnyData = SegmentationData | ClassificationData | HighResolutionData
+"""Whatever a model can be evaluated on."""
 
 
 def read_label_picture(path: Path, *, remedy: str = "turn colours into class indices first") -> NDArray[np.uint8]:

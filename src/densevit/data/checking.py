@@ -6,7 +6,7 @@ import logging
 
 import numpy as np
 
-from densevit.data.base import ClassificationData, DataError, SegmentationData
+from densevit.data.base import AnyData, DataError, SegmentationData
 from densevit.metrics import IGNORE
 
 _log = logging.getLogger("densevit")
@@ -17,7 +17,7 @@ MOST = 50
 """So many at most, where the first ones are suspicious."""
 
 
-def check_samples(data: SegmentationData | ClassificationData) -> None:
+def check_samples(data: AnyData) -> None:
     """Reads some samples, which checks them as it always does, and looks for what only several can tell.
 
     Raises:

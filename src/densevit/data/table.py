@@ -7,10 +7,11 @@ from pathlib import Path
 
 from densevit.classes import imagenet_wnids
 from densevit.data.ade20k import ADE20K
-from densevit.data.base import ClassificationData, DataError, SegmentationData
+from densevit.data.base import AnyData, ClassificationData, DataError, HighResolutionData, SegmentationData
 from densevit.data.camvid import CamVid
 from densevit.data.cityscapes import Cityscapes
 from densevit.data.folder import FolderData
+from densevit.data.high_resolution import high_resolution
 from densevit.data.imagenet import ImageNetFolder
 from densevit.data.loveda import LoveDA
 from densevit.data.potsdam import Potsdam
@@ -40,15 +41,20 @@ CLASSIFICATION_DATA: dict[str, Callable[[Path, str], ClassificationData]] = {
 }
 """The same for pictures with one class each."""
 
-DATA: Mapping[str, Callable[[Path, str], SegmentationData | ClassificationData]] = {
+SUPER_RESOLUTION_DATA: dict[str, Callable[[Path, str], HighResolutionData]] = {"sr": high_resolution}
+"""The same for high-resolution pictures."""
+
+DATA: Mapping[str, Callable[[Path, str], AnyData]] = {
     **SEGMENTATION_DATA,
     **CLASSIFICATION_DATA,
+    **SUPER_RESOLUTION_DATA,
 }
 """All of them."""
 
 KINDS: Mapping[str, tuple[str, ...]] = {
     "segmentation": tuple(SEGMENTATION_DATA),
     "classification": tuple(CLASSIFICATION_DATA),
+    "super_resolution": tuple(SUPER_RESOLUTION_DATA),
 }
 """Task -> the kinds of data that it is evaluated on."""
 
@@ -67,7 +73,7 @@ def kind_of(text: str) -> str:
     return kind
 
 
-def open_data(text: str, split: str) -> SegmentationData | ClassificationData:
+def open_data(text: str, split: str) -> AnyData:
     """The data set that `KIND:PATH` names.
 
     Raises:

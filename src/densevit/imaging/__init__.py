@@ -4,6 +4,8 @@ Sizes are (height, width), points are (x, y) in picture pixels, pictures are (H,
 """
 
 from densevit.imaging.cropping import centre_crop
+from densevit.imaging.enlarging import enlarge, phase_weights
+from densevit.imaging.photo import Photo, read_photo, save_photo
 from densevit.imaging.placement import Padding, Placement, SizePolicy, fit
 from densevit.imaging.reading import read
 from densevit.imaging.resampling import ResizeKind, resize
@@ -15,6 +17,7 @@ __all__ = [
     "DEFAULT_MAX_PIXELS",
     "SUFFIXES",
     "Padding",
+    "Photo",
     "Picture",
     "PictureError",
     "Placement",
@@ -23,9 +26,13 @@ __all__ = [
     "SizePolicy",
     "Source",
     "centre_crop",
+    "enlarge",
     "find",
     "fit",
+    "phase_weights",
     "read",
+    "read_photo",
     "resize",
     "save",
+    "save_photo",
 ]

@@ -59,11 +59,23 @@ def read(source: Picture, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[np
     if isinstance(source, np.ndarray):
         return _read_array(source)
 
+    with opened(source, max_pixels=max_pixels) as (image, name):
+        decode(image)
+        return np.array(upright(as_rgb(image, name), of=image))
+
+
+@contextmanager
+def opened(source: Picture, *, max_pixels: int) -> Iterator[tuple[PillowImage, str]]:
+    """A path or PIL image, its size checked and its pixels not decoded yet, and its name for messages.
+
+    What goes wrong within the block is explained under that name. Raises PictureError as `read` does.
+    """
     from PIL import Image
 
     if isinstance(source, Image.Image):
         with _explained("PIL image"):
-            return _read_pillow(source, "PIL image", max_pixels)
+            yield _checked(source, "PIL image", max_pixels), "PIL image"
+        return
     if not isinstance(source, (str, os.PathLike)):
         allowed = "a path, a PIL image or a numpy array"
         raise PictureError(f"{type(source).__name__}: not a picture; allowed: {allowed}")
@@ -73,7 +85,21 @@ def read(source: Picture, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[np
     with _explained(name):
         _check_file(path, name)
         with path.open("rb") as file:
-            return _read_pillow(_open(file, name), name, max_pixels)
+            yield _checked(_open(file, name), name, max_pixels), name
+
+
+def decode(image: PillowImage) -> None:
+    """Decodes the pixels of a picture that `opened` gave."""
+    with _quiet_about_size(image):
+        image.load()
+
+
+def upright(image: PillowImage, *, of: PillowImage) -> PillowImage:
+    """The image turned as the EXIF orientation of `of`, the picture it was made from, says."""
+    from PIL import Image
+
+    transpose = _TRANSPOSE_OF_ORIENTATION.get(_orientation(of))
+    return image.transpose(Image.Transpose[transpose]) if transpose else image
 
 
 def _read_array(array: NDArray[Any]) -> NDArray[np.uint8]:
@@ -116,20 +142,14 @@ def _open(file: IO[bytes], name: str) -> PillowImage:
     raise PictureError(f"{name}: is not a picture of a known format ({known}); save it as PNG or JPEG")
 
 
-def _read_pillow(image: PillowImage, name: str, max_pixels: int) -> NDArray[np.uint8]:
-    from PIL import Image
-
+def _checked(image: PillowImage, name: str, max_pixels: int) -> PillowImage:
     size = Size(image.height, image.width)
     if size.area == 0:
         raise PictureError(f"{name}: has no pixels ({size}); give another picture")
     if size.area > max_pixels:
         counts = f"{size} = {size.area:,} pixels, allowed {max_pixels:,}"
         raise PictureError(f"{name}: too large ({counts}); shrink it or raise max_pixels")
-    with _quiet_about_size(image):
-        image.load()
-    transpose = _TRANSPOSE_OF_ORIENTATION.get(_orientation(image))
-    rgb = _as_rgb(image, name)
-    return np.array(rgb.transpose(Image.Transpose[transpose]) if transpose else rgb)
+    return image
 
 
 @contextmanager
@@ -153,7 +173,8 @@ def _orientation(image: PillowImage) -> int:
     return orientation if isinstance(orientation, int) else 1
 
 
-def _as_rgb(image: PillowImage, name: str) -> PillowImage:
+def as_rgb(image: PillowImage, name: str) -> PillowImage:
+    """A decoded picture in 8-bit RGB: over white where it is transparent, value / 257 where it has 16 bits."""
     if image.mode.startswith("I"):
         return _from_16_bits(image, name).convert("RGB")
     if image.mode == "F":

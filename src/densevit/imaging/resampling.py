@@ -54,7 +54,7 @@ def _taps(inputs: int, outputs: int, *, like_matlab: bool) -> _Taps:
     centres = (np.arange(outputs) + 0.5) * (inputs / outputs) - 0.5
     first = np.floor(centres - reach).astype(np.intp)
     positions = first[:, None] + np.arange(int(np.ceil(2 * reach)) + 2)
-    weights = _cubic((centres[:, None] - positions) / stretch, a=-0.5 if like_matlab else -0.75)
+    weights = cubic((centres[:, None] - positions) / stretch, a=-0.5 if like_matlab else -0.75)
     weights /= weights.sum(axis=1, keepdims=True)
     used = weights.any(axis=0)
     if like_matlab:
@@ -65,8 +65,11 @@ def _taps(inputs: int, outputs: int, *, like_matlab: bool) -> _Taps:
     return _Taps(positions[:, used], weights[:, used].astype(np.float32))
 
 
-def _cubic(distance: NDArray[np.float64], a: float) -> NDArray[np.float64]:
-    """Keys (1981), Cubic convolution interpolation, equation 15 (there with a = -1/2)."""
+def cubic(distance: NDArray[np.float64], a: float) -> NDArray[np.float64]:
+    """The kernel of bicubic interpolation, at distances in pixels.
+
+    Keys (1981), Cubic convolution interpolation, equation 15 (there with a = -1/2).
+    """
     x = np.abs(distance)
     near = ((a + 2) * x - (a + 3)) * x**2 + 1
     far = a * (((x - 5) * x + 8) * x - 4)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from densevit.files import replacing
-from densevit.imaging.types import check_picture
+from densevit.imaging.types import Size, check_picture
 
 _MAX_JPEG_SIDE_PX = 65_500  # libjpeg's own
 _SAVE_FORMATS: dict[str, tuple[str, dict[str, int]]] = {
@@ -42,13 +42,9 @@ def save(
 
     target = Path(path)
     suffix = target.suffix.lower()
-    if suffix not in _SAVE_FORMATS:
-        raise ValueError(f"{target}: got suffix {suffix!r}; allowed: {', '.join(_SAVE_FORMATS)}")
     if picture.dtype != np.uint16 or picture.ndim != 2 or suffix != ".png":
         check_picture(picture)
-    if suffix in (".jpg", ".jpeg") and max(picture.shape[:2]) > _MAX_JPEG_SIDE_PX:
-        side = f"{max(picture.shape[:2]):,} pixels"
-        raise ValueError(f"{target}: JPEG holds {_MAX_JPEG_SIDE_PX:,} pixels a side, got {side}; save a PNG")
+    file_format, options = pillow_format(target, Size.of(picture))
     image = Image.fromarray(picture)
     if palette is not None:
         if picture.dtype != np.uint8 or picture.ndim != 2 or suffix != ".png":
@@ -57,9 +53,22 @@ def save(
     if not target.parent.is_dir():
         raise FileNotFoundError(f"{target}: no such folder; create {target.parent} first")
 
-    file_format, options = _SAVE_FORMATS[suffix]
     with replacing(target) as temporary:
         image.save(temporary, format=file_format, **options)
+
+
+def pillow_format(target: Path, size: Size) -> tuple[str, dict[str, int]]:
+    """Pillow's name of the format that a suffix means, and its options.
+
+    Raises ValueError for an unknown suffix, and for a picture that the format cannot hold.
+    """
+    suffix = target.suffix.lower()
+    if suffix not in _SAVE_FORMATS:
+        raise ValueError(f"{target}: got suffix {suffix!r}; allowed: {', '.join(_SAVE_FORMATS)}")
+    if suffix in (".jpg", ".jpeg") and max(size) > _MAX_JPEG_SIDE_PX:
+        side = f"{max(size):,} pixels"
+        raise ValueError(f"{target}: JPEG holds {_MAX_JPEG_SIDE_PX:,} pixels a side, got {side}; save a PNG")
+    return _SAVE_FORMATS[suffix]
 
 
 def _full_palette(palette: NDArray[np.uint8]) -> NDArray[np.uint8]:

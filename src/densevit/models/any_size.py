@@ -38,25 +38,49 @@ def to_map(tokens: Tensor, like: Tensor) -> Tensor:
 
 def bicubic_to(x: Tensor, like: Tensor) -> Tensor:
     """(B, C, h, w) -> (B, C, H, W) of `like`: bicubic with a = -0.75 and half-pixel centres, no antialiasing."""
-    height, width = like.shape[-2:]
     if not torch.onnx.is_in_onnx_export():
-        return F.interpolate(x, size=(height, width), mode="bicubic", align_corners=False)
+        return F.interpolate(x, size=like.shape[-2:], mode="bicubic", align_corners=False)
+    return _resized(x, like, "cubic", cubic_coeff_a=-0.75, nearest_mode="floor")
+
+
+def bilinear_to(x: Tensor, like: Tensor) -> Tensor:
+    """(B, C, h, w) -> (B, C, H, W) of `like`: bilinear with half-pixel centres, no antialiasing."""
+    if not torch.onnx.is_in_onnx_export():
+        return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
+    return _resized(x, like, "linear")
+
+
+def _resized(x: Tensor, like: Tensor, mode: str, **attributes: str | float) -> Tensor:
     batch, channels = x.shape[:2]
     first = _operator("Shape", (x,), like=torch.empty(0, dtype=torch.int64), shape=(2,), start=0, end=2)
     sizes = _operator("Concat", (first, _sides(like)), like=first, shape=(4,), axis=0)
     return torch.onnx.ops.symbolic(
         "Resize",
         (x, None, None, sizes),
-        {
-            "mode": "cubic",
-            "coordinate_transformation_mode": "pytorch_half_pixel",
-            "cubic_coeff_a": -0.75,
-            "nearest_mode": "floor",
-        },
+        {"mode": mode, "coordinate_transformation_mode": "pytorch_half_pixel", **attributes},
         dtype=x.dtype,
-        shape=(batch, channels, height, width),
+        shape=(batch, channels, *like.shape[-2:]),
         version=OPSET,
     )
+
+
+def to_pixels(x: Tensor, scale: int, *, channels_last: bool = False) -> Tensor:
+    """(B, C * scale ** 2, h, w) -> (B, C, h * scale, w * scale): channels become squares of pixels.
+
+    Args:
+        x: C colours of scale x scale pixels each, row by row.
+        scale: side of the squares.
+        channels_last: scale x scale pixels of C colours each instead.
+    """
+    batch, depth, height, width = x.shape
+    channels = depth // scale**2
+    if torch.onnx.is_in_onnx_export():
+        shape = (batch, channels, height * scale, width * scale)
+        mode = "DCR" if channels_last else "CRD"
+        return _operator("DepthToSpace", (x,), like=x, shape=shape, blocksize=scale, mode=mode)
+    if channels_last:
+        x = x.reshape(batch, scale**2, channels, height, width).transpose(1, 2).reshape(x.shape)
+    return F.pixel_shuffle(x, scale)
 
 
 def _sides(x: Tensor) -> Tensor:
@@ -64,6 +88,6 @@ def _sides(x: Tensor) -> Tensor:
 
 
 def _operator(
-    name: str, inputs: tuple[Tensor, ...], *, like: Tensor, shape: tuple[int, ...], **attributes: int
+    name: str, inputs: tuple[Tensor, ...], *, like: Tensor, shape: tuple[int, ...], **attributes: int | str
 ) -> Tensor:
     return torch.onnx.ops.symbolic(name, inputs, {**attributes}, dtype=like.dtype, shape=shape, version=OPSET)

@@ -80,6 +80,7 @@ class MultiScaleAttention(nn.Module):
         head_dim: dimensions of a head; `channels` is a multiple of it.
         scales: kernel sizes of the aggregated branches; () for a single scale.
         norm_eps: epsilon of the BatchNorm behind the projection.
+        norm: False gives the projection a bias instead.
         global_attention: False passes each token's value through unmixed (the paper's ablation).
         implementation: a key of `IMPLEMENTATIONS`.
     """
@@ -91,6 +92,7 @@ class MultiScaleAttention(nn.Module):
         head_dim: int,
         scales: tuple[int, ...] = (5,),
         norm_eps: float = 1e-5,
+        norm: bool = True,
         global_attention: bool = True,
         implementation: Implementation = "auto",
     ) -> None:
@@ -110,7 +112,8 @@ class MultiScaleAttention(nn.Module):
             )
             for kernel in scales
         )
-        self.proj = ConvNorm(channels * (1 + len(scales)), channels, 1, norm_eps=norm_eps)
+        branches = 1 + len(scales)
+        self.proj = ConvNorm(channels * branches, channels, 1, norm=norm, bias=not norm, norm_eps=norm_eps)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, C, h, w), in the type of `x`."""

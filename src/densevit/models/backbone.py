@@ -34,7 +34,7 @@ def of_strides(features: Sequence[Feature], strides: Sequence[int]) -> tuple[int
 
 
 class Backbone(nn.Module):
-    """EfficientViT's B or L backbone (paper, section 2.2).
+    """EfficientViT's backbone (paper, section 2.2).
 
     Args:
         table: a row of `densevit.variants.BACKBONES`.
@@ -46,26 +46,40 @@ class Backbone(nn.Module):
         if in_channels < 1:
             raise ValueError(f"in_channels must be at least 1, got {in_channels}")
         self.table = table
-        self.features = tuple(Feature(stage.width, 2 ** (index + 1)) for index, stage in enumerate(table.stages))
-        stages = []
+        strides = [table.stem_stride * 2**index for index in range(len(table.stages))]
+        self.features = tuple(
+            Feature(stage.width, stride) for stage, stride in zip(table.stages, strides, strict=True)
+        )
+        stages: list[nn.Module] = []
         channels = in_channels
         for stage in table.stages:
-            stages.append(self._stage(channels, stage))
+            stages.append(self._stage(channels, stage, 2 if stages else table.stem_stride))
             channels = stage.width
         self.stages = nn.ModuleList(stages)
 
-    def _stage(self, channels_in: int, stage: Stage) -> nn.Sequential:
+    def _stage(self, channels_in: int, stage: Stage, stride: int) -> nn.Sequential:
         table = self.table
         block = partial(
-            residual_block, fewer_norm=stage.fewer_norm, activation=table.activation, norm_eps=table.norm_eps
+            residual_block,
+            fewer_norm=stage.fewer_norm,
+            activation=table.activation,
+            norm_eps=table.norm_eps,
+            norm=table.norm,
         )
         down: nn.Module
         if stage.down == "conv":
             down = ConvNorm(
-                channels_in, stage.width, 3, stride=2, activation=table.activation, norm_eps=table.norm_eps
+                channels_in,
+                stage.width,
+                3,
+                stride=stride,
+                norm=table.norm,
+                bias=not table.norm,
+                activation=table.activation,
+                norm_eps=table.norm_eps,
             )
         else:
-            down = block(stage.down, channels_in, stage.width, expand=stage.down_expand, stride=2)
+            down = block(stage.down, channels_in, stage.width, expand=stage.down_expand, stride=stride)
         if stage.block == "att":
             rest: list[nn.Module] = [EfficientViTModule(stage.width, stage, table) for _ in range(stage.depth)]
         else:

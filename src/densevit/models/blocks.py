@@ -15,6 +15,7 @@ from densevit.variants import (
     NeckTable,
     SegmentationHeadTable,
     Stage,
+    SuperResolutionHeadTable,
 )
 
 
@@ -63,11 +64,13 @@ class MBConv(_Residual):
         fewer_norm: bool,
         activation: Activation,
         norm_eps: float,
+        norm: bool = True,
     ) -> None:
         super().__init__(shortcut=stride == 1 and channels_in == channels_out)
         middle = round(channels_in * expand)
-        layer = partial(ConvNorm, norm_eps=norm_eps)
-        inner = partial(layer, norm=not fewer_norm, bias=fewer_norm, activation=activation)
+        layer = partial(ConvNorm, norm_eps=norm_eps, norm=norm, bias=not norm)
+        few = fewer_norm or not norm
+        inner = partial(layer, norm=not few, bias=few, activation=activation)
         self.inverted_conv = inner(channels_in, middle, 1)
         self.depth_conv = inner(middle, middle, 3, stride=stride, groups=middle)
         self.point_conv = layer(middle, channels_out, 1)
@@ -86,11 +89,13 @@ class FusedMBConv(_Residual):
         fewer_norm: bool,
         activation: Activation,
         norm_eps: float,
+        norm: bool = True,
     ) -> None:
         super().__init__(shortcut=stride == 1 and channels_in == channels_out)
         middle = round(channels_in * expand)
-        layer = partial(ConvNorm, norm_eps=norm_eps)
-        inner = partial(layer, norm=not fewer_norm, bias=fewer_norm, activation=activation)
+        layer = partial(ConvNorm, norm_eps=norm_eps, norm=norm, bias=not norm)
+        few = fewer_norm or not norm
+        inner = partial(layer, norm=not few, bias=few, activation=activation)
         self.spatial_conv = inner(channels_in, middle, 3, stride=stride)
         self.point_conv = layer(middle, channels_out, 1)
 
@@ -99,12 +104,20 @@ class PlainResidual(_Residual):
     """Two 3x3 convolutions, the second linear. `fewer_norm`: a bias instead of the first norm."""
 
     def __init__(
-        self, channels: int, *, expand: float, fewer_norm: bool, activation: Activation, norm_eps: float
+        self,
+        channels: int,
+        *,
+        expand: float,
+        fewer_norm: bool,
+        activation: Activation,
+        norm_eps: float,
+        norm: bool = True,
     ) -> None:
         super().__init__(shortcut=True)
         middle = round(channels * expand)
-        layer = partial(ConvNorm, norm_eps=norm_eps)
-        inner = partial(layer, norm=not fewer_norm, bias=fewer_norm, activation=activation)
+        layer = partial(ConvNorm, norm_eps=norm_eps, norm=norm, bias=not norm)
+        few = fewer_norm or not norm
+        inner = partial(layer, norm=not few, bias=few, activation=activation)
         self.conv1 = inner(channels, middle, 3)
         self.conv2 = layer(middle, channels, 3)
 
@@ -119,6 +132,7 @@ class EfficientViTModule(nn.Module):
             head_dim=table.head_dim,
             scales=stage.scales,
             norm_eps=table.norm_eps,
+            norm=table.norm,
             global_attention=table.global_attention,
         )
         self.local = MBConv(
@@ -129,6 +143,7 @@ class EfficientViTModule(nn.Module):
             fewer_norm=True,
             activation=table.activation,
             norm_eps=table.norm_eps,
+            norm=table.norm,
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -147,15 +162,16 @@ def residual_block(
     norm_eps: float,
     stride: int = 1,
     fewer_norm: bool = False,
+    norm: bool = True,
 ) -> nn.Module:
-    """The convolutional block that a table calls `kind`.
+    """The convolutional block that a table calls `kind`; without `norm` it has biases instead of all norms.
 
     Raises:
         ValueError: the kind is not a convolutional block, or "res" is asked to change the shape.
     """
     same = stride == 1 and channels_in == channels_out
     match kind:
-        case "ds":
+        case "ds" if norm:
             return DepthwiseSeparable(
                 channels_in, channels_out, stride=stride, activation=activation, norm_eps=norm_eps
             )
@@ -168,16 +184,24 @@ def residual_block(
                 fewer_norm=fewer_norm,
                 activation=activation,
                 norm_eps=norm_eps,
+                norm=norm,
             )
         case "res" if same:
             return PlainResidual(
-                channels_in, expand=expand, fewer_norm=fewer_norm, activation=activation, norm_eps=norm_eps
+                channels_in,
+                expand=expand,
+                fewer_norm=fewer_norm,
+                activation=activation,
+                norm_eps=norm_eps,
+                norm=norm,
             )
         case _:
             raise ValueError(f"no block {kind!r} from {channels_in} to {channels_out} with stride {stride}")
 
 
-def residual_stack(table: SegmentationHeadTable | NeckTable, *, norm_eps: float) -> nn.Sequential:
+def residual_stack(
+    table: SegmentationHeadTable | NeckTable | SuperResolutionHeadTable, *, norm_eps: float, norm: bool = True
+) -> nn.Sequential:
     """The blocks behind a fusion of maps, all of one width."""
     return nn.Sequential(
         *(
@@ -188,6 +212,7 @@ def residual_stack(table: SegmentationHeadTable | NeckTable, *, norm_eps: float)
                 expand=table.expand,
                 activation=table.activation,
                 norm_eps=norm_eps,
+                norm=norm,
             )
             for _ in range(table.depth)
         )

@@ -11,11 +11,12 @@ from densevit.models.heads import ClassificationHead, SegmentationHead
 from densevit.models.image_encoder import ImageEncoder
 from densevit.models.mask_decoder import MaskDecoder
 from densevit.models.prompts import PromptEncoder
+from densevit.models.super_resolution import SuperResolutionHead, calm, enlarge
 from densevit.variants import (
     Architecture,
     ClassificationTable,
-    PromptableTable,
     SegmentationTable,
+    SuperResolutionTable,
     architecture,
 )
 
@@ -82,22 +83,49 @@ class PromptableModel(Network):
         return out
 
 
+class SuperResolutionModel(Network):
+    """What the head makes of the backbone's maps, added to the bicubic enlargement.
+
+    Args:
+        backbone: gives the list of maps, the finest at the input's resolution.
+        head: turns them into a correction of the enlarged picture.
+    """
+
+    def __init__(self, backbone: Backbone, head: SuperResolutionHead) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        calm(self)
+
+    def correction(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) in 0..1 -> (B, C, H * scale, W * scale), what bicubic enlargement lacks."""
+        # centred, so that the zeros around the convolutions' inputs are mid-grey
+        out: Tensor = self.head(self.backbone(x - 0.5))
+        return out
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) in 0..1, sides of at least 2 -> (B, C, H * scale, W * scale), not clipped."""
+        return enlarge(x, self.head.scale) + self.correction(x)
+
+
 def build(table: Architecture, *, classes: int | None = None, in_channels: int = 3) -> Network:
     """A model with random weights.
 
     Args:
         table: a row of `densevit.variants.ARCHITECTURES`.
-        classes: class count, the table's own when None; promptable models have no classes.
+        classes: class count, the table's own when None; promptable and super-resolution models have none.
         in_channels: channels of the picture.
 
     Raises:
         ValueError: a count below 1, or classes where there are none.
     """
-    if not isinstance(table, PromptableTable):
+    if isinstance(table, (SegmentationTable, ClassificationTable)):
         return build_dense(table, classes=classes, in_channels=in_channels)
     if classes is not None:
         raise ValueError(f"{table.name} has no classes, got classes={classes}")
     eps = table.backbone.norm_eps
+    if isinstance(table, SuperResolutionTable):
+        return build_super_resolution(table, in_channels=in_channels)
     backbone = Backbone(table.backbone, in_channels=in_channels)
     return PromptableModel(ImageEncoder(backbone, table.neck), PromptEncoder(), MaskDecoder(norm_eps=eps))
 
@@ -119,6 +147,20 @@ def build_dense(
     else:
         head = ClassificationHead(table.head, backbone.features, classes=classes, norm_eps=eps)
     return DenseModel(backbone, head)
+
+
+def build_super_resolution(table: SuperResolutionTable, *, in_channels: int = 3) -> SuperResolutionModel:
+    """A super-resolution model with random weights, which enlarges bicubically until it is trained."""
+    backbone = Backbone(table.backbone, in_channels=in_channels)
+    head = SuperResolutionHead(
+        table.head,
+        backbone.features,
+        scale=table.scale,
+        channels=in_channels,
+        norm_eps=table.backbone.norm_eps,
+        norm=table.backbone.norm,
+    )
+    return SuperResolutionModel(backbone, head)
 
 
 def with_ablations(

@@ -14,10 +14,12 @@ def activation_layer(name: Activation | None) -> nn.Module:
             return nn.Identity()
         case "hswish":
             return nn.Hardswish(inplace=True)
+        case "relu":
+            return nn.ReLU(inplace=True)
         case "gelu":
             return nn.GELU(approximate="tanh")
         case _:
-            raise ValueError(f"activation must be hswish, gelu or None, got {name!r}")
+            raise ValueError(f"activation must be hswish, gelu, relu or None, got {name!r}")
 
 
 class ConvNorm(nn.Module):

@@ -8,7 +8,13 @@ from typing import Literal
 
 from torch import Tensor
 
-from densevit.variants import Architecture, ClassificationTable, PromptableTable, SegmentationTable
+from densevit.variants import (
+    Architecture,
+    ClassificationTable,
+    PromptableTable,
+    SegmentationTable,
+    SuperResolutionTable,
+)
 
 Convention = Literal["own", "official", "timm"]
 """Whose names a checkpoint's tensors have."""
@@ -16,6 +22,8 @@ Convention = Literal["own", "official", "timm"]
 
 def official_name(name: str, table: Architecture) -> str:
     """The key in an official checkpoint of the tensor that is called `name` here."""
+    if isinstance(table, SuperResolutionTable):
+        return name  # nobody else has published one
     if isinstance(table, PromptableTable):
         return _official_promptable(name)
     if name.startswith("backbone."):

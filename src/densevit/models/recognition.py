@@ -17,6 +17,7 @@ from densevit.variants import (
     Architecture,
     PromptableTable,
     SegmentationTable,
+    SuperResolutionTable,
 )
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -99,7 +100,7 @@ def stem_name(table: Architecture) -> str:
 
 def classifier_name(table: Architecture) -> str:
     """What our names of the classifier's weight and bias begin with; "" where there is none."""
-    if isinstance(table, PromptableTable):
+    if isinstance(table, (PromptableTable, SuperResolutionTable)):
         return ""
     if isinstance(table, SegmentationTable):
         return f"head.output.{0 if table.head.final_expand is None else 1}.conv."

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from densevit.imaging import Placement, SizePolicy
+from densevit.imaging import Picture, Placement, SizePolicy
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -73,4 +73,21 @@ class Task(Protocol[Result]):
 
     def postprocess(self, raw: Arrays, placement: Placement, picture: NDArray[np.uint8] | None = None) -> Result:
         """Outputs -> result at the picture's own size; it keeps the picture to draw on where one is given."""
+        ...
+
+
+@runtime_checkable
+class PiecewiseTask(Protocol[Result]):
+    """A task that reads more of a picture than its colours, and runs its network as often as it needs to."""
+
+    def read(self, source: Picture, *, max_pixels: int) -> Any:
+        """A picture as this task needs it.
+
+        Raises:
+            PictureError: it cannot be read.
+        """
+        ...
+
+    def answer(self, picture: Any, run: Callable[[Arrays], Arrays]) -> Result:
+        """What `read` gave -> result; `run` is the first function of a runtime."""
         ...

@@ -8,8 +8,9 @@ from densevit.manifest import Manifest, ManifestError
 from densevit.tasks.classification import Classification, classification_task
 from densevit.tasks.promptable import Promptable, promptable_task
 from densevit.tasks.segmentation import Segmentation, segmentation_task
+from densevit.tasks.super_resolution import SuperResolution, super_resolution_task
 
-AnyTask: TypeAlias = Segmentation | Classification | Promptable
+AnyTask: TypeAlias = Segmentation | Classification | Promptable | SuperResolution
 """What a model may be asked."""
 
 
@@ -31,6 +32,8 @@ def task_for(manifest: Manifest, *, size: str | None = None) -> AnyTask:
             return classification_task(manifest, size=size)
         case "promptable":
             return promptable_task(manifest, size=size)
+        case "super_resolution":
+            return super_resolution_task(manifest, size=size)
         case _:
             raise ManifestError(
                 f"{manifest.name}: task {manifest.task!r} is not known to this version of densevit"

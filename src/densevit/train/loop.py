@@ -242,7 +242,9 @@ class _Loop:
         theirs = state["options"]
         # these change neither samples nor steps; another device or thread count sums in another order, no more
         free = {"device", "threads", "validate_every", "checkpoint_every"}
-        changed = [key for key in ours if key not in free and ours[key] != theirs.get(key)]
+        # a checkpoint from before an option existed was made with its default
+        defaults = {field.name: field.default for field in dataclasses.fields(self.options)}
+        changed = [key for key in ours if key not in free and ours[key] != theirs.get(key, defaults[key])]
         processes = state.get("processes", 1)
         if processes != self.place.size:
             changed.append(f"{processes} processes, now {self.place.size}")

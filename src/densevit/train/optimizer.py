@@ -1,4 +1,4 @@
-"""AdamW with the decay where it belongs, the learning rate's course, and the averaged weights."""
+"""AdamW or Muon with the decay where it belongs, the learning rate's course, and the averaged weights."""
 
 from __future__ import annotations
 
@@ -9,13 +9,26 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from densevit.train.muon import Muon, matrices
 from densevit.train.options import Options
 
 
-def build_optimizer(model: nn.Module, options: Options) -> torch.optim.AdamW:
-    """AdamW; weight decay on convolution and linear weights, none on norms and biases."""
+def build_optimizer(model: nn.Module, options: Options) -> torch.optim.Optimizer:
+    """The optimiser of the options; weight decay on convolution and linear weights, none on norms and biases."""
     decayed = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
     plain = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
+    if options.optimizer == "muon":
+        dense = matrices(model)
+        known = {id(parameter) for parameter in dense}
+        decay = options.weight_decay
+        return Muon(
+            [
+                {"params": dense, "orthogonal": True, "weight_decay": decay},
+                {"params": [p for p in decayed if id(p) not in known], "weight_decay": decay},
+                {"params": plain, "weight_decay": 0.0},
+            ],
+            lr=options.learning_rate,
+        )
     groups: Iterable[dict[str, object]] = (
         {"params": decayed, "weight_decay": options.weight_decay},
         {"params": plain, "weight_decay": 0.0},

@@ -14,6 +14,7 @@ class Options:
 
     steps: int = 10_000  # optimiser steps in all
     batch: int = 8  # samples per step, over all processes
+    optimizer: Literal["adamw", "muon"] = "adamw"  # muon: orthogonal updates of dense weights, AdamW for others
     learning_rate: float = 3e-3  # peak, after the warm-up
     weight_decay: float = 0.05  # on convolution and linear weights only
     warmup_steps: int = 300  # linear, from zero
@@ -70,6 +71,8 @@ def _parse(key: str, text: str, kind: Any) -> Any:
     if get_origin(kind) is tuple:
         parts = text.split(",")
         kinds = get_args(kind)
+        if len(kinds) == 2 and kinds[1] is Ellipsis:
+            kinds = (kinds[0],) * len(parts)
         if len(parts) != len(kinds):
             raise ValueError(f"{key} takes {len(kinds)} values with commas between, got {text!r}")
         return tuple(_parse(key, part.strip(), one) for part, one in zip(parts, kinds, strict=True))

@@ -8,6 +8,7 @@ from densevit.variants.architectures import (
     CLASSIFICATION,
     PROMPTABLE,
     SEGMENTATION,
+    SUPER_RESOLUTION,
     architecture,
 )
 from densevit.variants.backbones import BACKBONES
@@ -24,6 +25,8 @@ from densevit.variants.tables import (
     SegmentationHeadTable,
     SegmentationTable,
     Stage,
+    SuperResolutionHeadTable,
+    SuperResolutionTable,
 )
 
 __all__ = [
@@ -32,6 +35,7 @@ __all__ = [
     "CLASSIFICATION",
     "PROMPTABLE",
     "SEGMENTATION",
+    "SUPER_RESOLUTION",
     "Activation",
     "Architecture",
     "BackboneTable",
@@ -44,6 +48,8 @@ __all__ = [
     "SegmentationHeadTable",
     "SegmentationTable",
     "Stage",
+    "SuperResolutionHeadTable",
+    "SuperResolutionTable",
     "architecture",
     "count",
 ]

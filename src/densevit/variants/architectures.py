@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TypeVar
 
-from densevit.variants.backbones import BACKBONES, for_segment_anything
+from densevit.variants.backbones import BACKBONES, for_segment_anything, for_super_resolution
 from densevit.variants.tables import (
     Architecture,
     ClassificationHeadTable,
@@ -15,6 +15,8 @@ from densevit.variants.tables import (
     PromptableTable,
     SegmentationHeadTable,
     SegmentationTable,
+    SuperResolutionHeadTable,
+    SuperResolutionTable,
 )
 
 
@@ -57,7 +59,15 @@ def _promptable() -> Iterator[PromptableTable]:
         yield PromptableTable(f"sam-{name}", for_segment_anything(name), neck, 1024)
 
 
-_Row = TypeVar("_Row", SegmentationTable, ClassificationTable, PromptableTable)
+def _super_resolution() -> Iterator[SuperResolutionTable]:
+    for suffix, width, coarse_width in (("", 48, 64), ("-w0.75", 36, 48)):
+        backbone = for_super_resolution(width, coarse_width, 3)
+        head = SuperResolutionHeadTable(width, 6, 1, "res", "relu", (4, 2, 1))
+        for scale in (2, 3, 4):
+            yield SuperResolutionTable(f"sr-x{scale}{suffix}", backbone, head, scale)
+
+
+_Row = TypeVar("_Row", SegmentationTable, ClassificationTable, PromptableTable, SuperResolutionTable)
 
 
 def _by_name(rows: Iterator[_Row]) -> dict[str, _Row]:
@@ -73,7 +83,10 @@ CLASSIFICATION = _by_name(_classification())
 PROMPTABLE = _by_name(_promptable())
 """Segment Anything models by architecture name."""
 
-ARCHITECTURES: dict[str, Architecture] = {**SEGMENTATION, **CLASSIFICATION, **PROMPTABLE}
+SUPER_RESOLUTION = _by_name(_super_resolution())
+"""Super-resolution models by architecture name; `sr-x2` is the paper's w1.0, `sr-x2-w0.75` the narrower one."""
+
+ARCHITECTURES: dict[str, Architecture] = {**SEGMENTATION, **CLASSIFICATION, **PROMPTABLE, **SUPER_RESOLUTION}
 """Every architecture by name."""
 
 

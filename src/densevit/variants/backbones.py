@@ -83,6 +83,25 @@ BACKBONES: dict[str, BackboneTable] = {
 """Backbones by name. L0, XL0 and XL1 are published for Segment Anything only, hence their epsilon."""
 
 
+def for_super_resolution(width: int, coarse_width: int, depth: int) -> BackboneTable:
+    """A backbone that begins at the input's resolution and goes down twice (paper, section 2.2).
+
+    Dense convolutions where the detail is, one EfficientViT module where there are few positions. No BatchNorm:
+    it costs a quarter of the training's time at full resolution and gains nothing (docs/training/README.md).
+
+    Args:
+        width: channels at strides 1 and 2.
+        coarse_width: channels at stride 4, where the attention is.
+        depth: residual blocks at stride 1.
+    """
+    stages = (
+        Stage("res", width, depth, down="conv"),
+        Stage("res", width, 0, down="conv"),
+        Stage("att", coarse_width, 1, expand=4, down="conv", scales=(5,)),
+    )
+    return BackboneTable("sr", "sr", stages, 16, "relu", 1e-5, stem_stride=1, norm=False)
+
+
 def for_segment_anything(name: str) -> BackboneTable:
     """The backbone of that name with the epsilon that every Segment Anything model has."""
     return replace(BACKBONES[name], norm_eps=1e-6)

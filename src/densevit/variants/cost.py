@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from densevit.variants.tables import (
     Architecture,
@@ -14,6 +14,8 @@ from densevit.variants.tables import (
     NeckTable,
     SegmentationHeadTable,
     SegmentationTable,
+    SuperResolutionHeadTable,
+    SuperResolutionTable,
 )
 
 
@@ -56,12 +58,15 @@ class _Convolution:
 class _Counter:
     """Walks a model as the modules do, following the size of the maps."""
 
-    def __init__(self, height: int, width: int) -> None:
+    def __init__(self, height: int, width: int, *, norm: bool = True) -> None:
         self.height, self.width = height, width
+        self.norm = norm  # False: biases instead of BatchNorm
         self.params = 0
         self.macs = 0
 
     def convolution(self, convolution: _Convolution) -> None:
+        if convolution.norm and not self.norm:
+            convolution = replace(convolution, norm=False, bias=True)
         self.height = -(-self.height // convolution.stride)
         self.width = -(-self.width // convolution.stride)
         self.params += convolution.params
@@ -106,11 +111,12 @@ class _Counter:
         """-> (channels, height, width) of every stage."""
         features = []
         channels = in_channels
-        for stage in table.stages:
+        for index, stage in enumerate(table.stages):
+            stride = table.stem_stride if index == 0 else 2
             if stage.down == "conv":
-                self.convolution(_Convolution(channels, stage.width, 3, 2))
+                self.convolution(_Convolution(channels, stage.width, 3, stride))
             else:
-                self.block(stage.down, channels, stage.width, stage.down_expand, 2, stage.fewer_norm)
+                self.block(stage.down, channels, stage.width, stage.down_expand, stride, stage.fewer_norm)
             channels = stage.width
             for _ in range(stage.depth):
                 if stage.block == "att":
@@ -138,6 +144,15 @@ class _Counter:
             width = round(head.width * head.final_expand)
             self.convolution(_Convolution(head.width, width, 1))
         self.convolution(_Convolution(width, classes, 1, norm=False, bias=True))
+
+    def super_resolution_head(
+        self, head: SuperResolutionHeadTable, features: list[tuple[int, int, int]], channels: int
+    ) -> None:
+        """`channels` of the output: those of the picture for each of the pixels that one becomes."""
+        self.fusion([features[stride.bit_length() - 1] for stride in head.strides], head.width)
+        for _ in range(head.depth):
+            self.block(head.block, head.width, head.width, head.expand, 1, fewer_norm=False)
+        self.convolution(_Convolution(head.width, channels, 3, norm=False, bias=True))
 
     def classification_head(
         self, head: ClassificationHeadTable, features: list[tuple[int, int, int]], classes: int
@@ -212,7 +227,8 @@ def count(
     height, width = size
     if height < 1 or width < 1:
         raise ValueError(f"size must be at least (1, 1), got {size}")
-    counter = _Counter(height, width)
+    backbone = table if isinstance(table, BackboneTable) else table.backbone
+    counter = _Counter(height, width, norm=backbone.norm)
     if isinstance(table, BackboneTable):
         counter.backbone(table, in_channels)
         return Cost(counter.params, counter.macs)
@@ -221,6 +237,8 @@ def count(
         counter.segmentation_head(table.head, features, table.classes if classes is None else classes)
     elif isinstance(table, ClassificationTable):
         counter.classification_head(table.head, features, table.classes if classes is None else classes)
+    elif isinstance(table, SuperResolutionTable):
+        counter.super_resolution_head(table.head, features, in_channels * table.scale**2)
     else:
         counter.neck(table.neck, features)
         encoder = counter.params

@@ -10,8 +10,8 @@ from typing import Literal
 
 Block = Literal["ds", "res", "mb", "fmb", "att"]
 """Depthwise-separable, plain residual, MBConv, fused MBConv, EfficientViT module."""
-Activation = Literal["hswish", "gelu"]
-"""Hardswish (B family); GELU with the tanh approximation (L family)."""
+Activation = Literal["hswish", "gelu", "relu"]
+"""Hardswish (B family); GELU with the tanh approximation (L family); ReLU (super-resolution)."""
 
 
 @dataclass(frozen=True)
@@ -33,16 +33,19 @@ class Stage:
 
 @dataclass(frozen=True)
 class BackboneTable:
-    """A backbone: the stem is stage 0 (stride 2), stage s has stride 2 ** (s + 1)."""
+    """A backbone: the stem is stage 0 (stride `stem_stride`), each further stage halves the size."""
 
     name: str
-    family: Literal["b", "l"]
+    family: Literal["b", "l", "sr"]
     stages: tuple[Stage, ...]
     head_dim: int
     activation: Activation
     norm_eps: float
     # False: the attention passes each token's own value through, and queries and keys do not exist
     global_attention: bool = True
+    stem_stride: Literal[1, 2] = 2
+    # False: biases instead of every BatchNorm
+    norm: bool = True
 
     def without_multi_scale(self) -> BackboneTable:
         """The same backbone with a single scale in every attention (paper, Table 1)."""
@@ -118,5 +121,27 @@ class PromptableTable:
     side_px: int  # height and width of the encoder's input
 
 
-Architecture = SegmentationTable | ClassificationTable | PromptableTable
+@dataclass(frozen=True)
+class SuperResolutionHeadTable:
+    """Fusion of the maps at the input's resolution, residual blocks, channels that become pixels."""
+
+    width: int
+    depth: int
+    expand: float
+    block: Literal["res", "mb", "fmb"]
+    activation: Activation
+    strides: tuple[int, ...]  # coarsest first, the last is 1
+
+
+@dataclass(frozen=True)
+class SuperResolutionTable:
+    """A backbone that begins at the input's resolution, and the head that enlarges."""
+
+    name: str
+    backbone: BackboneTable
+    head: SuperResolutionHeadTable
+    scale: int  # of height and width
+
+
+Architecture = SegmentationTable | ClassificationTable | PromptableTable | SuperResolutionTable
 """Whatever a model can be built from."""

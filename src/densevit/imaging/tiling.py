@@ -1,0 +1,88 @@
+"""A large picture in pieces: each with a halo around it that is computed and cut away again, so no seam shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from densevit.imaging.types import Size
+
+Span = tuple[int, int]
+"""(first, past the last) along one axis, in pixels of the picture."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One piece of a picture.
+
+    Attributes:
+        rows: of the picture that this tile answers for.
+        columns: likewise.
+        read_rows: what the network sees of the picture: `rows` and the halo, as far as the picture goes.
+        read_columns: likewise.
+    """
+
+    rows: Span
+    columns: Span
+    read_rows: Span
+    read_columns: Span
+
+    @property
+    def seen(self) -> Size:
+        """Height and width of what the network sees."""
+        return Size(self.read_rows[1] - self.read_rows[0], self.read_columns[1] - self.read_columns[0])
+
+    def inner(self, scale: int) -> tuple[slice, slice]:
+        """Where the answer lies in the network's output, `scale` times as large as what it saw."""
+        return _within(self.rows, self.read_rows, scale), _within(self.columns, self.read_columns, scale)
+
+    def outer(self, scale: int) -> tuple[slice, slice]:
+        """Where the answer belongs in the whole output."""
+        return (
+            slice(self.rows[0] * scale, self.rows[1] * scale),
+            slice(self.columns[0] * scale, self.columns[1] * scale),
+        )
+
+
+def _within(span: Span, read: Span, scale: int) -> slice:
+    return slice((span[0] - read[0]) * scale, (span[1] - read[0]) * scale)
+
+
+def tiles(picture: Size, tile_px: int, *, halo_px: int, multiple: int) -> Iterator[Tile]:
+    """Cuts a picture into tiles, row by row from the top left.
+
+    The network sees windows of `tile_px`, the halo included, wherever the picture is as large as that; those at
+    the right and bottom edges are moved inwards rather than cut short, so that few sizes are compiled. All
+    windows start at multiples of `multiple`, so that the network's coarse maps lie as in the whole picture;
+    a window that ends with the picture may lack up to `multiple` - 1 pixels, which padding makes up for.
+
+    Args:
+        picture: height and width.
+        tile_px: side of the window that the network sees, a multiple of `multiple`.
+        halo_px: pixels at each side of the window that are computed and not used, except at the picture's
+            edges; a multiple of `multiple`.
+        multiple: of the network's input sides.
+
+    Raises:
+        ValueError: not multiples, or nothing would be left of a window between its halos.
+    """
+    if halo_px < 0 or tile_px <= 2 * halo_px:
+        raise ValueError(f"a tile must be larger than twice the halo of {halo_px} pixels, got {tile_px}")
+    if tile_px % multiple or halo_px % multiple:
+        raise ValueError(f"tile and halo must be multiples of {multiple}, got {tile_px} and {halo_px}")
+    columns = list(_spans(picture.width, tile_px, halo_px, multiple))
+    for rows, read_rows in _spans(picture.height, tile_px, halo_px, multiple):
+        for own, read in columns:
+            yield Tile(rows, own, read_rows, read)
+
+
+def _spans(side: int, tile: int, halo: int, multiple: int) -> Iterator[tuple[Span, Span]]:
+    """(answered, seen) along one axis; the answered spans follow each other without gap or overlap."""
+    last_start = max(0, -(-(side - tile) // multiple) * multiple)
+    first = 0
+    while first < side:
+        start = min(max(0, first - halo), last_start)
+        end = min(side, start + tile)
+        last = side if end == side else end - halo
+        yield (first, last), (start, end)
+        first = last

@@ -1,0 +1,228 @@
+"""Super-resolution: a picture of several times the height and width."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from densevit import imaging
+from densevit.imaging import Photo, Picture, Placement, Size, SizePolicy
+from densevit.imaging.photo import Pixels
+from densevit.imaging.tiling import Tile, tiles
+from densevit.manifest import Manifest
+from densevit.tasks.base import Arrays, Signature, TensorSpec
+from densevit.tasks.segmentation import Drawing
+from densevit.variants import SUPER_RESOLUTION
+
+DEFAULT_TILE_PX = 512
+"""Side of what the network sees at once, where the picture is larger and nothing else is asked for."""
+
+HALO_PX = 32
+"""At each side of a tile; more than the 17 pixels that the convolutions at full resolution reach."""
+
+
+def cropped_to_multiple(picture: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
+    """(H, W, 3) without the last rows and columns beyond a multiple of the scale."""
+    height, width = (side - side % scale for side in picture.shape[:2])
+    return picture[:height, :width]
+
+
+def shrunk(picture: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
+    """(H, W, 3), sides multiples of the scale -> (H / scale, W / scale, 3), by MATLAB's antialiased bicubic."""
+    height, width = picture.shape[:2]
+    return imaging.resize(picture, Size(height // scale, width // scale), "matlab_bicubic")
+
+
+@dataclass(frozen=True)
+class SuperResolutionResult:
+    """An enlarged picture.
+
+    Attributes:
+        image: (H * scale, W * scale, 3) RGB, of the type of the picture, uint8 or uint16.
+        picture: (H, W, 3) RGB: what was enlarged.
+        scale: of height and width.
+        alpha: (H * scale, W * scale) of the same type, None for an opaque picture.
+        icc_profile: the colour profile of both, None where there is none.
+    """
+
+    image: Pixels
+    picture: Pixels
+    scale: int
+    alpha: Pixels | None = None
+    icc_profile: bytes | None = None
+
+    def __post_init__(self) -> None:
+        height, width = self.picture.shape[:2]
+        expected = (height * self.scale, width * self.scale, 3)
+        if self.image.shape != expected or self.image.dtype != self.picture.dtype:
+            raise ValueError(f"the image is {self.image.dtype} {self.image.shape}, must be {expected}")
+
+    @property
+    def photo(self) -> Photo:
+        """The enlarged picture with transparency and profile."""
+        return Photo(self.image, self.alpha, self.icc_profile)
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the enlarged picture in the format of the suffix; folders are made.
+
+        Returns:
+            The file written.
+
+        Raises:
+            ValueError: the format does not hold 16 bits or transparency, or is not known.
+        """
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        imaging.save_photo(self.photo, target)
+        return target
+
+    def compare(self) -> Drawing:
+        """Bicubic enlargement on the left, the model's on the right, with 8 bits and without transparency."""
+        small = Photo(self.picture).eight_bits()
+        bicubic = _clipped(imaging.enlarge(small, self.scale), small.dtype)
+        return Drawing(np.concatenate([bicubic, Photo(self.image).eight_bits()], axis=1).astype(np.uint8))
+
+    def to_json(self) -> dict[str, Any]:
+        """What the result says in numbers."""
+        height, width = self.image.shape[:2]
+        return {"height": height, "width": width, "scale": self.scale}
+
+
+class SuperResolution:
+    """The numpy side of a super-resolution model.
+
+    Args:
+        scale: of height and width.
+        multiple: sides of the network's input are multiples of this.
+        channels: of the picture.
+
+    Attributes:
+        tile_px: side of what the network sees at once, a multiple of `multiple`; larger pictures are taken in
+            pieces. None: the whole picture, however large.
+    """
+
+    class_names: tuple[str, ...] = ()
+    size = SizePolicy("native")
+
+    def __init__(self, scale: int, *, multiple: int = 16, channels: int = 3) -> None:
+        self.scale = scale
+        self.multiple = multiple
+        self.channels = channels
+        self.tile_px: int | None = DEFAULT_TILE_PX
+
+    @property
+    def halo_px(self) -> int:
+        """Pixels around a tile that are computed and cut away."""
+        return -(-HALO_PX // self.multiple) * self.multiple
+
+    @property
+    def signatures(self) -> Mapping[str, Signature]:
+        """One function: pictures in 0..1 -> enlarged ones, not clipped."""
+        picture = TensorSpec("picture", "float32", ("batch", self.channels, "height", "width"))
+        enlarged = TensorSpec("enlarged", "float32", ("batch", self.channels, "rows", "columns"))
+        return {"forward": Signature((picture,), (enlarged,))}
+
+    def preprocess(self, picture: Pixels) -> tuple[dict[str, NDArray[Any]], Placement]:
+        """(H, W, 3) uint8 or uint16 RGB -> {"picture": (1, 3, H', W') float32}, and how it lies in it.
+
+        It is padded right and bottom by repeating its edge.
+        """
+        size = Size.of(picture)
+        height, width = (-(-side // self.multiple) * self.multiple for side in size)
+        values = picture.astype(np.float32) / np.float32(np.iinfo(picture.dtype).max)
+        padding = ((0, height - size.height), (0, width - size.width), (0, 0))
+        tensor = np.ascontiguousarray(np.pad(values, padding, mode="edge").transpose(2, 0, 1)[None])
+        return {"picture": tensor}, Placement(size, size, Size(height, width))
+
+    def postprocess(
+        self, raw: Arrays, placement: Placement, picture: Pixels | None = None
+    ) -> SuperResolutionResult:
+        """{"enlarged": (1, 3, H' * scale, W' * scale)} -> the picture, rounded to the type of `picture`.
+
+        Raises:
+            ValueError: no picture, or an enlarged one of another shape.
+        """
+        if picture is None:
+            raise ValueError("postprocess needs the picture that was enlarged")
+        height, width = (side * self.scale for side in placement.picture)
+        image = _rounded(self._enlarged(raw)[:height, :width], picture.dtype)
+        return SuperResolutionResult(image, picture, self.scale)
+
+    def _enlarged(self, raw: Arrays) -> NDArray[np.float32]:
+        """-> (H' * scale, W' * scale, 3) in 0..1."""
+        (spec,) = self.signatures["forward"].outputs
+        spec.check(raw[spec.name])
+        enlarged: NDArray[np.float32] = raw[spec.name][0].transpose(1, 2, 0)
+        return enlarged
+
+    def read(self, source: Picture, *, max_pixels: int) -> Photo:
+        """Reads a picture with its depth, transparency and profile; see `imaging.read_photo`."""
+        return imaging.read_photo(source, max_pixels=max_pixels)
+
+    def answer(self, photo: Photo, run: Callable[[Arrays], Arrays]) -> SuperResolutionResult:
+        """Enlarges a photograph, in pieces where it is larger than `tile_px`.
+
+        Beyond input and output, memory depends on `tile_px` alone.
+
+        Args:
+            photo: what is enlarged.
+            run: the function "forward" of a runtime.
+
+        Raises:
+            ValueError: `tile_px` is no multiple of `multiple`, or leaves nothing between the halos.
+        """
+        shape = tuple(side * self.scale for side in photo.size)
+        image = np.empty((*shape, 3), photo.pixels.dtype)
+        alpha = None if photo.alpha is None else np.empty(shape, photo.alpha.dtype)
+        for tile in self._tiles(photo.size):
+            window = photo.pixels[_slices(tile)]
+            tensors, _ = self.preprocess(window)
+            enlarged = self._enlarged(run(tensors))[tile.inner(self.scale)]
+            image[tile.outer(self.scale)] = _rounded(enlarged, image.dtype)
+            if alpha is not None and photo.alpha is not None:
+                plane = imaging.enlarge(photo.alpha[_slices(tile)], self.scale)[tile.inner(self.scale)]
+                alpha[tile.outer(self.scale)] = _clipped(plane, alpha.dtype)
+        return SuperResolutionResult(image, photo.pixels, self.scale, alpha, photo.icc_profile)
+
+    def _tiles(self, size: Size) -> list[Tile]:
+        if self.tile_px is None or max(size) <= self.tile_px:
+            whole = ((0, size.height), (0, size.width))
+            return [Tile(*whole, *whole)]
+        return list(tiles(size, self.tile_px, halo_px=self.halo_px, multiple=self.multiple))
+
+
+def _slices(tile: Tile) -> tuple[slice, slice]:
+    return slice(*tile.read_rows), slice(*tile.read_columns)
+
+
+def _rounded(values: NDArray[np.float32], dtype: np.dtype[Any]) -> Pixels:
+    """0..1 -> the whole range of an integer type."""
+    return _clipped(values * np.float32(np.iinfo(dtype).max), dtype)
+
+
+def _clipped(values: NDArray[np.float32], dtype: np.dtype[Any]) -> Pixels:
+    return np.clip(np.rint(values), 0, np.iinfo(dtype).max).astype(dtype)
+
+
+def super_resolution_task(manifest: Manifest, *, size: str | None = None) -> SuperResolution:
+    """The task of a model that describes itself.
+
+    Args:
+        manifest: of the model; its architecture states the scale.
+        size: "native" or "published", which are the same: pictures are enlarged as they are.
+
+    Raises:
+        ValueError: another size, or an architecture that this version does not know.
+    """
+    if size not in (None, "native", "published"):
+        raise ValueError(f"size: got {size!r}; super-resolution takes pictures at their own size: native")
+    if manifest.architecture not in SUPER_RESOLUTION:
+        known = ", ".join(SUPER_RESOLUTION)
+        raise ValueError(f"{manifest.name}: unknown architecture {manifest.architecture!r}; known: {known}")
+    scale = SUPER_RESOLUTION[manifest.architecture].scale
+    return SuperResolution(scale, multiple=manifest.multiple, channels=len(manifest.mean))

@@ -1,0 +1,173 @@
+"""Training of super-resolution: pairs of pictures in memory, aligned random crops, the loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from densevit import imaging
+from densevit.imaging import Size
+from densevit.imaging.reading import opened
+from densevit.tasks.super_resolution import cropped_to_multiple, shrunk
+
+CACHE_BYTES = 12 * 2**30
+"""A training set up to this size stays in memory, of a larger one the rest is read again at every use."""
+
+
+class Pairs:
+    """High-resolution pictures and what `matlab_bicubic` makes of them, as tensors on the device.
+
+    The low resolution is made once of the whole picture, so that crops lie on the same grid as pictures do.
+
+    Args:
+        paths: the pictures.
+        scale: of height and width.
+        copies: each picture enters once per factor, shrunk by it first; 1 is the picture as it is. Shrinking
+            removes JPEG's blocks and shows finer structure.
+        crop: side of the crops in pixels of the low resolution; smaller pictures are left out.
+        device: where batches are made.
+        teacher: folder with another model's enlargement of each picture as it is, a PNG file of the same stem
+            with 8 or 16 bits; None without.
+
+    Raises:
+        ValueError: no picture is as large as a crop, or a teacher for shrunk copies.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        *,
+        scale: int,
+        copies: Sequence[float],
+        crop: int,
+        device: torch.device,
+        teacher: Path | None = None,
+    ) -> None:
+        if teacher is not None and set(copies) != {1}:
+            raise ValueError(f"a teacher knows the pictures as they are; copies must be 1, got {tuple(copies)}")
+        self._teacher = teacher
+        self.scale = scale
+        self.crop = crop
+        self._device = device
+        self._cache: dict[int, tuple[Tensor, ...]] = {}
+        self._bytes = 0
+        self._samples: list[tuple[Path, float]] = []
+        for path in paths:
+            with opened(path, max_pixels=imaging.DEFAULT_MAX_PIXELS) as (picture, _):
+                side = min(picture.size)
+            # a pixel more than the crop, for what is lost to a multiple of the scale
+            self._samples += [(path, factor) for factor in copies if int(side * factor) >= scale * (crop + 1)]
+        if not self._samples:
+            raise ValueError(f"none of {len(paths)} pictures is as large as a crop of {scale * crop} pixels")
+
+    def __len__(self) -> int:
+        """How many samples."""
+        return len(self._samples)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
+        """-> (3, h, w) and (3, h * scale, w * scale), uint8; with a teacher its answer too, fp16 in 0..1."""
+        if index in self._cache:
+            return self._cache[index]
+        path, factor = self._samples[index]
+        picture = imaging.read(path)
+        if factor != 1:
+            size = Size(*(round(side * factor) for side in picture.shape[:2]))
+            picture = imaging.resize(picture, size, "matlab_bicubic")
+        high = cropped_to_multiple(picture, self.scale)
+        pair: tuple[Tensor, ...] = (self._tensor(shrunk(high, self.scale)), self._tensor(high))
+        if self._teacher is not None:
+            pair = (*pair, self._answer(self._teacher / f"{path.stem}.png", high.shape))
+        self._bytes += sum(tensor.nbytes for tensor in pair)
+        if self._bytes <= CACHE_BYTES:
+            self._cache[index] = pair
+        return pair
+
+    def _tensor(self, picture: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(np.array(picture.transpose(2, 0, 1))).to(self._device)
+
+    def _answer(self, path: Path, shape: tuple[int, ...]) -> Tensor:
+        """The teacher's picture.
+
+        Raises:
+            PictureError: it cannot be read.
+            ValueError: it is of another size.
+        """
+        pixels = imaging.read_photo(path).pixels
+        if pixels.shape != shape:
+            raise ValueError(f"{path}: the teacher's picture is {pixels.shape}, the original {shape}")
+        values = pixels / np.float32(np.iinfo(pixels.dtype).max)
+        return self._tensor(values.astype(np.float16))
+
+    def batch(self, indices: Sequence[int], generator: torch.Generator) -> dict[str, Tensor]:
+        """Random crops, each turned and mirrored in one of eight ways.
+
+        Returns:
+            "low" (B, 3, crop, crop) and "high" (B, 3, crop * scale, crop * scale), float32 in 0..1; with a
+            teacher also "soft", like "high".
+        """
+        crop, scale = self.crop, self.scale
+        names = ("low", "high") if self._teacher is None else ("low", "high", "soft")
+        crops: dict[str, list[Tensor]] = {name: [] for name in names}
+        for index in indices:
+            low, *large = self[index]
+            top = int(torch.randint(low.shape[1] - crop + 1, (), generator=generator))
+            left = int(torch.randint(low.shape[2] - crop + 1, (), generator=generator))
+            way = int(torch.randint(8, (), generator=generator))
+            crops["low"].append(_turned(low[:, top : top + crop, left : left + crop], way))
+            top, left, side = top * scale, left * scale, crop * scale
+            for name, picture in zip(names[1:], large, strict=True):
+                crops[name].append(_turned(picture[:, top : top + side, left : left + side], way))
+        most = {"low": 255, "high": 255, "soft": 1}
+        return {name: torch.stack(parts).float() / most[name] for name, parts in crops.items()}
+
+
+def _turned(picture: Tensor, way: int) -> Tensor:
+    """(C, S, S) in one of the eight symmetries of a square."""
+    if way & 1:
+        picture = picture.flip(2)
+    if way & 2:
+        picture = picture.flip(1)
+    return picture.transpose(1, 2) if way & 4 else picture
+
+
+@dataclass(frozen=True)
+class SuperResolutionLoss:
+    """Mean distance of the pixels, and of the spectra if asked for.
+
+    Attributes:
+        kind: l1, or l2 for a last phase: PSNR is a squared error.
+        distillation: share of the distance from the teacher's picture in that of the pixels, 0..1.
+        frequency: weight of the mean absolute difference of the Fourier coefficients, scaled to keep its size
+            independent of the crop's.
+    """
+
+    kind: Literal["l1", "l2"]
+    frequency: float = 0.0
+    distillation: float = 0.0
+
+    def __call__(self, model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """-> "loss" and its parts, pixels in 0..1."""
+        low = batch["low"].contiguous(memory_format=torch.channels_last)
+        restored, target = model(low).float(), batch["high"]
+        parts = {"pixels": self._distance(restored, target)}
+        total = parts["pixels"]
+        if "soft" in batch:
+            parts["distillation"] = self._distance(restored, batch["soft"])
+            total = torch.lerp(total, parts["distillation"], self.distillation)
+        if self.frequency:
+            spectrum = torch.fft.rfft2(restored - target, norm="ortho")
+            parts["frequency"] = torch.view_as_real(spectrum).abs().mean()
+            total = total + self.frequency * parts["frequency"]
+        return {"loss": total, **parts}
+
+    def _distance(self, restored: Tensor, target: Tensor) -> Tensor:
+        # squared errors of pixels in 0..1 are tiny; in units of 1/16 their gradient has the size of L1's
+        return F.l1_loss(restored, target) if self.kind == "l1" else 16 * F.mse_loss(restored, target)
