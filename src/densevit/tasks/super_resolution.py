@@ -23,7 +23,7 @@ DEFAULT_TILE_PX = 512
 """Side of what the network sees at once, where the picture is larger and nothing else is asked for."""
 
 HALO_PX = 32
-"""At each side of a tile; more than the 17 pixels that the convolutions at full resolution reach."""
+"""At each side of a tile; more than the 20 pixels that the convolutions at full resolution reach."""
 
 
 def cropped_to_multiple(picture: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
