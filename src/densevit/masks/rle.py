@@ -1,0 +1,229 @@
+"""Masks as run lengths, in memory and in files as COCO has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from densevit.masks.compressed import compressed as compress
+from densevit.masks.compressed import decompressed
+
+MOST_PIXELS = 2**31 - 1
+"""Height times width of the largest mask there can be."""
+
+DEFAULT_MAX_PIXELS = 178_000_000
+"""Height times width of the largest mask that is read, as for pictures."""
+
+
+class MaskError(ValueError):
+    """A mask that cannot be used: one line that says what is wrong with it."""
+
+
+@dataclass(frozen=True, eq=False)
+class RLE:
+    """A mask as run lengths, column by column from the left, each from the top, as COCO has them.
+
+    Attributes:
+        size: (height, width).
+        counts: (N,) uint32 lengths of runs outside and inside by turns; the first is outside, and 0 where the
+            upper left pixel is inside. They sum up to height * width.
+
+    Raises:
+        MaskError: counts that are not that, or no size.
+    """
+
+    size: tuple[int, int]
+    counts: NDArray[np.uint32]
+
+    def __post_init__(self) -> None:
+        _check_size(self.size, MOST_PIXELS)
+        if self.counts.dtype != np.uint32 or self.counts.ndim != 1:
+            raise MaskError(f"counts: got {self.counts.dtype} {self.counts.shape}; allowed: uint32 (N,)")
+        height, width = self.size
+        if len(self.counts) > height * width + 1:
+            raise MaskError(f"{len(self.counts)} runs in a mask of {height} x {width} pixels")
+        if (total := int(self.counts.sum(dtype=np.int64))) != height * width:
+            raise MaskError(f"run lengths sum up to {total}, the mask has {height} x {width} pixels")
+        counts = self.counts.view()
+        counts.flags.writeable = False
+        object.__setattr__(self, "counts", counts)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, RLE):
+            return NotImplemented
+        return self.size == other.size and np.array_equal(self.counts, other.counts)
+
+    def __hash__(self) -> int:
+        return hash((self.size, self.counts.tobytes()))
+
+    def __repr__(self) -> str:
+        return f"RLE({self.size[0]} x {self.size[1]}, {len(self.counts)} runs)"
+
+    @property
+    def area(self) -> int:
+        """Pixels inside."""
+        return int(self.counts[1::2].sum(dtype=np.int64))
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """(x0, y0, x1, y1) in pixels, x1 and y1 exclusive: the smallest that holds the mask; zeros if empty."""
+        starts, ends = _runs(self)
+        filled = ends > starts
+        if not filled.any():
+            return 0, 0, 0, 0
+        height = self.size[0]
+        (left, top), (right, bottom) = np.divmod(starts[filled], height), np.divmod(ends[filled] - 1, height)
+        # a run over several columns touches the lowest and the uppermost row
+        y0, y1 = (0, height) if (left != right).any() else (top.min(), bottom.max() + 1)
+        return int(left[0]), int(y0), int(right[-1]) + 1, int(y1)
+
+    def decode(self) -> NDArray[np.bool_]:
+        """-> (H, W) bool, True inside."""
+        height, width = self.size
+        inside = np.arange(len(self.counts)) % 2 > 0
+        return np.ascontiguousarray(np.repeat(inside, self.counts).reshape(width, height).T)
+
+    def to_coco(self, *, compressed: bool = True) -> dict[str, Any]:
+        """{"size": [H, W], "counts": text}, or a list of run lengths where not `compressed`; fit for JSON."""
+        counts = compress(self.counts) if compressed else self.counts.tolist()
+        return {"size": list(self.size), "counts": counts}
+
+    @staticmethod
+    def from_coco(value: Mapping[str, Any], *, max_pixels: int = DEFAULT_MAX_PIXELS) -> RLE:
+        """The mask of what `to_coco` writes, or any other of COCO's tools; `value` need not be trusted.
+
+        Args:
+            value: "size" is [H, W]; "counts" is a list of run lengths, or their compressed text or bytes.
+            max_pixels: larger masks are refused.
+
+        Raises:
+            MaskError: not such a value.
+        """
+        if not isinstance(value, Mapping) or not {"size", "counts"} <= value.keys():
+            raise MaskError("a mask is an object with 'size' and 'counts'")
+        size, counts = value["size"], value["counts"]
+        if not isinstance(size, list | tuple) or len(size) != 2:
+            raise MaskError("a mask's size is [height, width]")
+        _check_size(tuple(size), max_pixels)
+        height, width = size
+        if not isinstance(counts, str | bytes | list):
+            raise MaskError(f"a mask's counts are a text or a list, not {type(counts).__name__}")
+        most = (height * width + 1) * (1 if isinstance(counts, list) else 7)
+        if len(counts) > most:
+            raise MaskError(f"counts of {len(counts)} entries for a mask of {height} x {width}")
+        if isinstance(counts, list):
+            if not all(type(count) is int and 0 <= count <= height * width for count in counts):
+                raise MaskError(f"run lengths are whole numbers in 0..{height * width}")
+            return RLE((height, width), np.array(counts, np.uint32))
+        try:
+            lengths = decompressed(counts)
+        except ValueError as error:
+            raise MaskError(f"the mask's compressed counts cannot be read: {error}") from error
+        if lengths.size and not 0 <= lengths.min() <= lengths.max() <= height * width:
+            raise MaskError(f"run lengths {lengths.min()}..{lengths.max()} in a mask of {height} x {width}")
+        return RLE((height, width), lengths.astype(np.uint32))
+
+
+def encode(mask: NDArray[np.bool_]) -> RLE:
+    """The runs of a (H, W) bool mask.
+
+    Raises:
+        MaskError: not such a mask.
+    """
+    _check_mask(mask)
+    height, width = mask.shape
+    return encode_window(mask, 0, 0, (height, width))
+
+
+def encode_window(window: NDArray[np.bool_], top: int, left: int, size: tuple[int, int]) -> RLE:
+    """The runs of a mask that is empty but for a window; costs what the window has of pixels.
+
+    Args:
+        window: (h, w) bool.
+        top: the mask's row of the window's first.
+        left: the mask's column of the window's first.
+        size: (height, width) of the mask.
+
+    Raises:
+        MaskError: not such a window, or it does not lie inside the mask.
+    """
+    _check_mask(window)
+    _check_size(size, MOST_PIXELS)
+    (rows, columns), (height, width) = window.shape, size
+    if not (0 <= top <= height - rows and 0 <= left <= width - columns):
+        raise MaskError(
+            f"a window of {rows} x {columns} at row {top}, column {left} is not within {height} x {width}"
+        )
+    # where a column enters or leaves the mask; rows + 1 places, and the window is read row by row, as it lies
+    change = np.empty((rows + 1, columns), bool)
+    change[0], change[rows] = window[0], window[rows - 1]
+    np.not_equal(window[1:], window[:-1], out=change[1:rows])
+    row, column = np.divmod(np.flatnonzero(change), columns)
+    edges = np.sort((column + left) * height + row + top)
+    if rows == height:
+        # the end of one column is the beginning of the next: where both are inside, the run goes on
+        same = edges[1:] == edges[:-1]
+        goes_on = np.zeros(len(edges), bool)
+        goes_on[1:] |= same
+        goes_on[:-1] |= same
+        edges = edges[~goes_on]
+    bounds = np.concatenate([[0], edges, [height * width]])
+    counts = np.diff(bounds).astype(np.uint32)
+    return RLE((height, width), counts if counts[-1] else counts[:-1])
+
+
+def intersection(first: RLE, second: RLE) -> int:
+    """Pixels inside both masks.
+
+    Raises:
+        MaskError: masks of different sizes.
+    """
+    if first.size != second.size:
+        raise MaskError(f"masks of different sizes: {first.size} and {second.size}")
+    if len(first.counts) > len(second.counts):
+        first, second = second, first
+    edges = np.concatenate([[0], np.cumsum(second.counts, dtype=np.int64)])
+    inside = np.concatenate([[0], np.cumsum(np.where(np.arange(len(second.counts)) % 2, second.counts, 0))])
+
+    def before(places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Pixels of the second mask before each place."""
+        run = np.clip(np.searchsorted(edges, places, "right") - 1, 0, len(edges) - 2)
+        covered: NDArray[np.int64] = inside[run].astype(np.int64) + (run % 2) * (places - edges[run])
+        return covered
+
+    starts, ends = _runs(first)
+    return int((before(ends) - before(starts)).sum())
+
+
+def iou(first: RLE, second: RLE) -> float:
+    """Intersection over union of two masks, 0..1; 0 where both are empty.
+
+    Raises:
+        MaskError: masks of different sizes.
+    """
+    common = intersection(first, second)
+    union = first.area + second.area - common
+    return common / union if union else 0.0
+
+
+def _runs(rle: RLE) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First pixel and the one after the last of each run inside, as indices column by column."""
+    bounds = np.cumsum(rle.counts, dtype=np.int64)
+    ends = bounds[1::2]
+    return bounds[::2][: len(ends)], ends
+
+
+def _check_mask(mask: NDArray[np.bool_]) -> None:
+    if mask.ndim != 2 or mask.dtype != np.bool_ or mask.size == 0:
+        raise MaskError(f"mask: got {mask.dtype} {mask.shape}; allowed: bool (H, W), not empty")
+
+
+def _check_size(size: tuple[Any, ...], max_pixels: int) -> None:
+    if len(size) != 2 or not all(isinstance(side, int) and not isinstance(side, bool) for side in size):
+        raise MaskError("a mask's size is (height, width), two whole numbers")
+    if min(size) < 1 or size[0] * size[1] > max_pixels:
+        raise MaskError(f"a mask of {size[0]} x {size[1]} pixels; allowed: 1 to {max_pixels}")
