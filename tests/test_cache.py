@@ -11,7 +11,8 @@ import pytest
 
 import densevit
 import tiny
-from densevit import cache, graph
+from densevit import cache
+from densevit.graph import writing as graph
 from densevit.runtimes.openvino import OpenVINORuntime
 
 
@@ -119,7 +120,7 @@ print(sorted({{name.partition('.')[0] for name in sys.modules}} & {{'torch', 'on
 
 SLOW_EXPORT = """
 import sys, time
-import densevit, densevit.graph, numpy
+import densevit, densevit.graph.writing, numpy
 ready = open(sys.argv[2], "rb").read()
 def export(module, manifest, signature, path):
     print("converting", flush=True)
@@ -128,7 +129,7 @@ def export(module, manifest, signature, path):
             file.write(ready[start : start + len(ready) // 8])
             file.flush()
             time.sleep(0.05)
-densevit.graph._export = export
+densevit.graph.writing._export = export
 print("ready", flush=True)
 sys.stdin.readline()
 model = densevit.load(sys.argv[1])

@@ -23,6 +23,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "tasks models peers_torch",
         "zoo runtimes data",
         "graph foreign",
+        "model",
+        "prompting",
         "predict evaluate",
         "train export",
         "recipes",

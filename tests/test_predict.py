@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 import densevit
 import tiny
-from densevit import graph
+from densevit.graph import writing as graph
 from densevit.imaging import PictureError
 from densevit.models.checkpoints import save_own
 from densevit.models.names import official_name

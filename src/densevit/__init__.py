@@ -11,18 +11,24 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from densevit.imaging import PictureError
+    from densevit.model import Model
     from densevit.models.build import create_model
-    from densevit.predict import Model, load
+    from densevit.predict import load
+    from densevit.prompting.model import SegmentAnything
     from densevit.tasks.classification import ClassificationResult
+    from densevit.tasks.mask_result import Mask, MasksResult
     from densevit.tasks.promptable import Scene
     from densevit.tasks.segmentation import SegmentationResult
     from densevit.tasks.super_resolution import SuperResolutionResult
 
 __all__ = [
     "ClassificationResult",
+    "Mask",
+    "MasksResult",
     "Model",
     "PictureError",
     "Scene",
+    "SegmentAnything",
     "SegmentationResult",
     "SuperResolutionResult",
     "__version__",
@@ -32,9 +38,12 @@ __all__ = [
 
 _HOMES = {
     "ClassificationResult": "densevit.tasks.classification",
-    "Model": "densevit.predict",
+    "Mask": "densevit.tasks.mask_result",
+    "MasksResult": "densevit.tasks.mask_result",
+    "Model": "densevit.model",
     "PictureError": "densevit.imaging",
     "Scene": "densevit.tasks.promptable",
+    "SegmentAnything": "densevit.prompting.model",
     "SegmentationResult": "densevit.tasks.segmentation",
     "SuperResolutionResult": "densevit.tasks.super_resolution",
     "create_model": "densevit.models.build",

@@ -43,7 +43,7 @@ class Evaluation:
 
 
 class Evaluable(Protocol):
-    """A loaded model: `densevit.predict.Model` is one."""
+    """A loaded model: `densevit.model.Model` is one."""
 
     @property
     def manifest(self) -> Manifest:

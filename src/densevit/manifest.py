@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args, get_type_hints
 
 FORMAT = 1
-CONVERTER = "1"
+CONVERTER = "2"
 """Version of the way from weights to graph; a cached graph of another version is made again."""
 METADATA_KEY = "densevit"
 

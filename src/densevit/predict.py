@@ -1,26 +1,20 @@
-"""Models for use: `load` finds weights and runtime, `Model` turns pictures into results."""
+"""`load`: a name or a file becomes a model in use, with its weights and its runtime."""
 
 from __future__ import annotations
 
 import importlib.util
 import logging
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar, cast, get_args, overload
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args, overload
 
-import numpy as np
-from numpy.typing import NDArray
-
-from densevit import cache, imaging, weights
-from densevit.imaging import DEFAULT_MAX_PIXELS, Picture, PictureError, Placement
+from densevit import cache, weights
 from densevit.manifest import CONVERTER, Manifest, ManifestError, answering, other_model
-from densevit.messages import one_line
-from densevit.runtimes.base import PRECISIONS, Precision, Runtime, RuntimeFailedError, RuntimeUnavailableError
-from densevit.tasks.base import Arrays, PiecewiseTask, Task
+from densevit.model import Model
+from densevit.prompting.model import SegmentAnything
+from densevit.runtimes.base import PRECISIONS, Precision, Runtime, RuntimeUnavailableError
+from densevit.tasks.base import Task
+from densevit.tasks.promptable import Promptable
 from densevit.tasks.table import task_for
 from densevit.zoo import Entry, find, sides_in
 
@@ -30,14 +24,12 @@ if TYPE_CHECKING:
 _log = logging.getLogger("densevit")
 
 RuntimeName = Literal["auto", "openvino", "eager"]
+PromptableName = Literal["sam-l0", "sam-l1", "sam-l2", "sam-xl0", "sam-xl1", "sam-b1", "mobile-sam"]
 GRAPH_SUFFIX = ".onnx"
 
 
 class TorchNeededError(RuntimeUnavailableError):
     """What was asked for needs PyTorch, and it is not installed."""
-
-
-Result = TypeVar("Result")
 
 
 def require_torch(purpose: str, *packages: str, extra: str = "torch") -> None:
@@ -55,144 +47,30 @@ def require_torch(purpose: str, *packages: str, extra: str = "torch") -> None:
         raise TorchNeededError(f"{purpose} needs {', '.join(missing)}: pip install 'densevit[{extra}]'")
 
 
-class Model(Generic[Result]):
-    """A task, a runtime, and the pictures that pass through them.
-
-    Args:
-        task: pre- and postprocessing.
-        runtime: runs the network.
-        manifest: what the model says of itself.
-    """
-
-    def __init__(self, task: Task[Result], runtime: Runtime, manifest: Manifest) -> None:
-        self.task = task
-        self.runtime = runtime
-        self.manifest = manifest
-        # the one that takes the picture
-        self._function = next(iter(task.signatures))
-
-    def __repr__(self) -> str:
-        runtime = self.runtime
-        return f"Model({self.manifest.name}, {runtime.name}, {runtime.precision}, {runtime.device})"
-
-    @overload
-    def predict(self, source: Picture, *, max_pixels: int = ...) -> Result: ...
-
-    @overload
-    def predict(self, source: list[Any], *, max_pixels: int = ...) -> list[Result]: ...
-
-    def predict(
-        self, source: Picture | list[Any], *, max_pixels: int = DEFAULT_MAX_PIXELS
-    ) -> Result | list[Result]:
-        """The answer for a picture, or for each of a list.
-
-        Args:
-            source: a path, a PIL image, a (H, W, 3) uint8 RGB array, or a list of such.
-            max_pixels: larger files are refused before they are decoded.
-
-        Raises:
-            PictureError: a picture cannot be read or used; `stream` goes on with the others.
-        """
-        if isinstance(source, list):
-            results = []
-            for result in self.stream(source, max_pixels=max_pixels):
-                if isinstance(result, PictureError):
-                    raise result
-                results.append(result)
-            return results
-        return self._infer(self._prepare(source, max_pixels))
-
-    def stream(
-        self, sources: Iterable[Picture], *, max_pixels: int = DEFAULT_MAX_PIXELS, ahead: int = 3
-    ) -> Iterator[Result | PictureError]:
-        """Answers in the order of the sources; the next pictures are decoded while one is inferred.
-
-        Args:
-            sources: as for `predict`.
-            max_pixels: as for `predict`.
-            ahead: how many pictures are decoded and held before their turn.
-
-        Yields:
-            A result, or the error of a picture that could not be used.
-        """
-        waiting: deque[Future[_Prepared]] = deque()
-        remaining = iter(sources)
-        with ThreadPoolExecutor(1, thread_name_prefix="densevit-read") as reader:
-            try:
-                while True:
-                    while len(waiting) <= max(0, ahead) and (source := next(remaining, _END)) is not _END:
-                        # whoever fills one array again and again means what it held when it was handed over
-                        held = source.copy() if isinstance(source, np.ndarray) else source
-                        waiting.append(reader.submit(self._prepare, held, max_pixels))
-                    if not waiting:
-                        return
-                    try:
-                        yield self._infer(waiting.popleft().result())
-                    except PictureError as error:
-                        yield error
-            finally:
-                # whoever stops listening waits for the picture being read, and for no other
-                for future in waiting:
-                    future.cancel()
-
-    def logits(self, source: Picture, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[np.float32]:
-        """What the network gives for the padded working picture, before any postprocessing.
-
-        Returns:
-            float32, (classes, h, w) for segmentation and (classes,) for classification.
-
-        Raises:
-            PictureError: as `predict`.
-            ValueError: a model whose answer is no logits.
-        """
-        if "logits" not in {spec.name for spec in self.task.signatures[self._function].outputs}:
-            raise ValueError(f"{self.manifest.name}: a {self.manifest.task} model has no logits; use predict")
-        prepared = self._prepare(source, max_pixels)
-        with _about(prepared.name):
-            logits: NDArray[np.float32] = self.runtime.run(self._function, prepared.tensors)["logits"][0]
-        return logits
-
-    def _prepare(self, source: Any, max_pixels: int) -> _Prepared:
-        name = str(source) if isinstance(source, (str, Path)) else type(source).__name__
-        if isinstance(self.task, PiecewiseTask):
-            return _Prepared(name, self.task.read(source, max_pixels=max_pixels), {}, None)
-        picture = imaging.read(source, max_pixels=max_pixels)
-        with _about(name):
-            return _Prepared(name, picture, *self.task.preprocess(picture))
-
-    def _infer(self, prepared: _Prepared) -> Result:
-        with _about(prepared.name):
-            if prepared.placement is None:
-                assert isinstance(self.task, PiecewiseTask)
-                answer: Result = self.task.answer(prepared.picture, self._run)
-                return answer
-            return self.task.postprocess(self._run(prepared.tensors), prepared.placement, prepared.picture)
-
-    def _run(self, tensors: Arrays) -> Arrays:
-        return self.runtime.run(self._function, tensors)
+@overload
+def load(
+    model: PromptableName,
+    *,
+    weights: str | Path | None = ...,
+    runtime: RuntimeName = ...,
+    precision: Precision | Literal["auto"] = ...,
+    device: str = ...,
+    size: str | None = ...,
+    threads: int = ...,
+) -> SegmentAnything: ...
 
 
-@contextmanager
-def _about(name: str) -> Iterator[None]:
-    """What goes wrong with a picture is said of that picture, so that the others go on."""
-    try:
-        yield
-    except (RuntimeFailedError, MemoryError) as error:
-        raise PictureError(f"{name}: {one_line(error)}; try a smaller size") from error
-    except ValueError as error:
-        raise PictureError(f"{name}: {one_line(error)}") from error
-
-
-class _Prepared(NamedTuple):
-    """A picture on its way to the network."""
-
-    name: str
-    picture: Any
-    tensors: dict[str, NDArray[Any]]
-    placement: Placement | None  # None: the task itself prepares what it runs
-
-
-_END = object()
+@overload
+def load(
+    model: str | Path,
+    *,
+    weights: str | Path | None = ...,
+    runtime: RuntimeName = ...,
+    precision: Precision | Literal["auto"] = ...,
+    device: str = ...,
+    size: str | None = ...,
+    threads: int = ...,
+) -> Model[Any]: ...
 
 
 def load(
@@ -205,7 +83,7 @@ def load(
     size: str | None = None,
     threads: int = 0,
 ) -> Model[Any]:
-    """A model ready to predict; its task decides the type of its results.
+    """A model ready to predict; its task decides the type of its results. A promptable one is a `SegmentAnything`.
 
     Args:
         model: a name of the zoo, a graph file (`.onnx`) or a weights file that says what it is: an own one
@@ -314,7 +192,9 @@ def _load_eager(
 
 
 def _model(runtime: Runtime, manifest: Manifest, size: str | None) -> Model[Any]:
-    return Model(cast("Task[Any]", task_for(manifest, size=size)), runtime, manifest)
+    task = cast("Task[Any]", task_for(manifest, size=size))
+    kind = SegmentAnything if isinstance(task, Promptable) else Model
+    return kind(task, runtime, manifest)
 
 
 def _network(origin: _Origin, purpose: str, packages: tuple[str, ...]) -> tuple[Network, Manifest]:

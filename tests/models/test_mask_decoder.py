@@ -11,7 +11,7 @@ from torch import nn
 from densevit.models.channel_norm import ChannelNorm
 from densevit.models.mask_decoder import MaskDecoder
 from densevit.models.prompts import PromptEncoder
-from densevit.models.two_way import Attention
+from densevit.models.token_attention import Attention
 
 EPSILONS = {"EfficientViT-SAM": 1e-6, "MobileSAM": 1e-5}
 

@@ -216,8 +216,9 @@ def test_the_precision_hint_is_always_given(monkeypatch, precision):
 def test_few_static_shapes_are_kept():
     runtime = OpenVINORuntime(tiny.graph(), threads=1)
     compiled = []
-    original = runtime._compile
-    runtime._compile = lambda model: compiled.append(model.is_dynamic()) or original(model)
+    forward = runtime._functions["forward"]
+    original = forward._compile
+    forward._compile = lambda model: compiled.append(model.is_dynamic()) or original(model)
     sizes = [(32, 32 * n) for n in range(1, 8)]
     for size in sizes:
         runtime.run("forward", {"picture": tiny.picture(*size)[None]})

@@ -26,8 +26,9 @@ from densevit.data.checking import check_samples
 from densevit.data.table import DATA, KINDS, kind_of, open_data
 from densevit.evaluate import Evaluation, fitting
 from densevit.evaluate import evaluate as evaluate_model
+from densevit.model import Model
 from densevit.peers import Alone, Peers
-from densevit.predict import Model, require_torch
+from densevit.predict import require_torch
 from densevit.zoo import UnknownModelError, find
 
 _VAL_PICTURES = {"cityscapes": 500, "ade20k": 2000, "imagenet": 50_000}

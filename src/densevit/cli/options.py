@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
-from densevit.predict import GRAPH_SUFFIX, Model, load
+from densevit.model import Model
+from densevit.predict import GRAPH_SUFFIX, RuntimeName, load
+from densevit.runtimes.base import Precision as RuntimePrecision
 from densevit.weights import WEIGHTS_SUFFIXES
 from densevit.zoo import find
 
@@ -57,11 +59,11 @@ def load_model(
     if not is_file_name(model):
         # before anything is fetched
         _require_task(find(model).name, find(model).task, task)
-    loaded = load(
+    loaded: Model[Any] = load(
         model,
         weights=weights,
-        runtime=runtime,  # type: ignore[arg-type]
-        precision=precision,  # type: ignore[arg-type]
+        runtime=cast("RuntimeName", runtime),
+        precision=cast("RuntimePrecision", precision),
         device=device,
         size=size,
     )

@@ -14,7 +14,7 @@ from densevit import imaging
 from densevit.cli.progress import progress_bar
 from densevit.imaging import PictureError, Source
 from densevit.messages import one_line
-from densevit.predict import Model
+from densevit.model import Model
 
 Sources = Annotated[list[str], typer.Argument(help="Pictures, folders, or patterns such as 'in/**/*.jpg'.")]
 MaxPixels = Annotated[

@@ -12,7 +12,7 @@ from densevit import imaging
 from densevit.cli.options import Device, Json, Precision, Runtime, Weights, WorkingSize, load_model
 from densevit.cli.pictures import MaxPixels, Row, Sources, answer_pictures
 from densevit.imaging import Source
-from densevit.predict import Model
+from densevit.model import Model
 from densevit.tasks.super_resolution import SuperResolution, SuperResolutionResult
 
 Format = Literal["png", "jpg", "webp", "tif"]

@@ -10,6 +10,7 @@ from densevit.models.backbone import Backbone
 from densevit.models.heads import ClassificationHead, SegmentationHead
 from densevit.models.image_encoder import ImageEncoder
 from densevit.models.mask_decoder import MaskDecoder
+from densevit.models.prompt_decoder import MaskPromptDecoder, PromptDecoder
 from densevit.models.prompts import PromptEncoder
 from densevit.models.super_resolution import SuperResolutionHead, calm, enlarge
 from densevit.variants import (
@@ -74,8 +75,12 @@ class PromptableModel(Network):
         self.mask_decoder = mask_decoder
 
     def functions(self) -> dict[str, nn.Module]:
-        """The image encoder; masks are not decoded through a runtime yet."""
-        return {"encode_image": self.image_encoder}
+        """The image encoder, and the decoding of prompts without and with a mask among them."""
+        return {
+            "encode_image": self.image_encoder,
+            "decode_masks": PromptDecoder(self.prompt_encoder, self.mask_decoder),
+            "refine_masks": MaskPromptDecoder(self.prompt_encoder, self.mask_decoder),
+        }
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, S, S) normalised picture -> (B, 256, 64, 64) embedding."""

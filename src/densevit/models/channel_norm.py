@@ -27,6 +27,8 @@ class ChannelNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
         # channels last, because an exporter recognises this one operator, and not a mean, a square and a root
-        pixels = x.permute(0, 2, 3, 1)
-        out = F.layer_norm(pixels, self.weight.shape, self.weight, self.bias, self.norm_eps)
-        return out.permute(0, 3, 1, 2)
+        return self.channels_last(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+    def channels_last(self, x: Tensor) -> Tensor:
+        """(..., C) -> (..., C)."""
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.norm_eps)

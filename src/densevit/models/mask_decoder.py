@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from densevit.models.channel_norm import ChannelNorm
 from densevit.models.two_way import TwoWayTransformer
@@ -92,14 +93,43 @@ class MaskDecoder(nn.Module):
         pixels = _rows(image) + _rows(dense)
         tokens, pixels = self.transformer(tokens, pixels, _rows(positions))
 
-        grid = (prompts, *image.shape[1:])
-        upscaled: Tensor = self.output_upscaling(pixels.transpose(1, 2).reshape(grid))
         kernels = torch.stack(
             [mlp(tokens[:, 1 + index]) for index, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1
         )
-        masks = (kernels @ upscaled.flatten(2)).reshape(prompts, MASKS, *upscaled.shape[-2:])
+        masks = _placed(self._upscaled(pixels) @ kernels.transpose(1, 2), image.shape[-2:])
         scores: Tensor = self.iou_prediction_head(tokens[:, 0])
         return masks, scores
+
+    def _upscaled(self, pixels: Tensor) -> Tensor:
+        """(N, P, C) -> (N, P * 16, C / 8): each cell becomes 2x2, and each of these 2x2 again, one after another.
+
+        A transposed convolution whose stride is its kernel is a product with a matrix; without the map's layout
+        in between nothing has to be moved.
+        """
+        first, norm, _, second, _ = self.output_upscaling
+        assert isinstance(first, nn.ConvTranspose2d)
+        assert isinstance(norm, ChannelNorm)
+        assert isinstance(second, nn.ConvTranspose2d)
+        pixels = F.gelu(norm.channels_last(_spread(pixels, first)))
+        return F.gelu(_spread(pixels, second))
+
+
+def _spread(pixels: Tensor, layer: nn.ConvTranspose2d) -> Tensor:
+    """(N, P, C) -> (N, P * 4, C'), by a transposed convolution of kernel and stride 2."""
+    # (C, C', 2, 2) -> (C, 2 * 2 * C')
+    matrix = layer.weight.permute(0, 2, 3, 1).flatten(1)
+    assert layer.bias is not None
+    rows, count, _ = pixels.shape
+    return (pixels @ matrix).reshape(rows, 4 * count, layer.out_channels) + layer.bias
+
+
+def _placed(values: Tensor, grid: torch.Size) -> Tensor:
+    """Values in the order of `MaskDecoder._upscaled`, (N, h * w * 16, K) -> maps (N, K, 4 * h, 4 * w)."""
+    height, width = grid
+    nested = values.reshape(values.shape[0], height, width, 2, 2, 2, 2, values.shape[2])
+    # cell, half of the cell, quarter of the half: rows together, columns together
+    nested = nested.permute(0, 7, 1, 3, 5, 2, 4, 6)
+    return nested.flatten(5).flatten(2, 4)
 
 
 def _rows(maps: Tensor) -> Tensor:

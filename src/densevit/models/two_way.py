@@ -12,40 +12,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-
-class Attention(nn.Module):
-    """Softmax attention with several heads, at a reduced width inside.
-
-    Args:
-        width: C of queries, keys and values, and of the result.
-        inner: width of the projected queries, keys and values; a multiple of `heads`.
-        heads: how many.
-    """
-
-    def __init__(self, width: int, inner: int, heads: int) -> None:
-        super().__init__()
-        if inner % heads:
-            raise ValueError(f"inner width must be a multiple of {heads} heads, got {inner}")
-        self.heads = heads
-        self.scale = (inner // heads) ** -0.5
-        self.q_proj = nn.Linear(width, inner)
-        self.k_proj = nn.Linear(width, inner)
-        self.v_proj = nn.Linear(width, inner)
-        self.out_proj = nn.Linear(inner, width)
-
-    def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Queries (N, Q, C), keys and values (N, K, C) -> (N, Q, C); 1 in place of an N stands for all."""
-        q = self._split(self.q_proj(query)) * self.scale
-        k = self._split(self.k_proj(key))
-        v = self._split(self.v_proj(value))
-        mixed = (q @ k.transpose(-1, -2)).softmax(dim=-1) @ v
-        out: Tensor = self.out_proj(mixed.transpose(1, 2).flatten(2))
-        return out
-
-    def _split(self, x: Tensor) -> Tensor:
-        """(N, T, inner) -> (N, heads, T, inner / heads)."""
-        rows, tokens, inner = x.shape
-        return x.reshape(rows, tokens, self.heads, inner // self.heads).transpose(1, 2)
+from densevit.models.token_attention import Attention, ImageToTokenAttention, TokenToImageAttention
 
 
 class TokenMLP(nn.Module):
@@ -83,11 +50,11 @@ class TwoWayBlock(nn.Module):
         self.first = first
         self.self_attn = Attention(width, width, heads)
         self.norm1 = nn.LayerNorm(width, eps=norm_eps)
-        self.cross_attn_token_to_image = Attention(width, width // 2, heads)
+        self.cross_attn_token_to_image = TokenToImageAttention(width, width // 2, heads)
         self.norm2 = nn.LayerNorm(width, eps=norm_eps)
         self.mlp = TokenMLP(width, hidden)
         self.norm3 = nn.LayerNorm(width, eps=norm_eps)
-        self.cross_attn_image_to_token = Attention(width, width // 2, heads)
+        self.cross_attn_image_to_token = ImageToTokenAttention(width, width // 2, heads)
         self.norm4 = nn.LayerNorm(width, eps=norm_eps)
 
     def forward(
@@ -111,12 +78,13 @@ class TwoWayBlock(nn.Module):
             tokens = tokens + self.self_attn(placed, placed, tokens)
         tokens = self.norm1(tokens)
 
-        placed_image = image + image_positions
-        tokens = tokens + self.cross_attn_token_to_image(tokens + token_positions, placed_image, image)
+        tokens = tokens + self.cross_attn_token_to_image.look(tokens + token_positions, image, image_positions)
         tokens = self.norm2(tokens)
         tokens = self.norm3(tokens + self.mlp(tokens))
 
-        image = image + self.cross_attn_image_to_token(placed_image, tokens + token_positions, tokens)
+        image = image + self.cross_attn_image_to_token.look(
+            image, image_positions, tokens + token_positions, tokens
+        )
         return tokens, self.norm4(image)
 
 
@@ -136,7 +104,7 @@ class TwoWayTransformer(nn.Module):
         self.layers = nn.ModuleList(
             TwoWayBlock(width, hidden, heads, norm_eps=norm_eps, first=index == 0) for index in range(depth)
         )
-        self.final_attn_token_to_image = Attention(width, width // 2, heads)
+        self.final_attn_token_to_image = TokenToImageAttention(width, width // 2, heads)
         self.norm_final_attn = nn.LayerNorm(width, eps=norm_eps)
 
     def forward(self, tokens: Tensor, image: Tensor, image_positions: Tensor) -> tuple[Tensor, Tensor]:
@@ -153,5 +121,5 @@ class TwoWayTransformer(nn.Module):
         positions = tokens
         for layer in self.layers:
             tokens, image = layer(tokens, image, token_positions=positions, image_positions=image_positions)
-        look = self.final_attn_token_to_image(tokens + positions, image + image_positions, image)
+        look = self.final_attn_token_to_image.look(tokens + positions, image, image_positions)
         return self.norm_final_attn(tokens + look), image

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from densevit.manifest import METADATA_KEY, Manifest, ManifestError
 from densevit.messages import last_line
 from densevit.runtimes.base import Precision, RuntimeFailedError, check_inputs, choose_precision
+from densevit.tasks.base import Signature, graph_name
 from densevit.tasks.table import task_for
 
 MAX_GRAPH_BYTES = 4 * 2**30
@@ -22,6 +23,7 @@ STATIC_SHAPES = 4
 """How many static shapes a process keeps compiled."""
 
 _REMEMBERED_SHAPES = 4096
+_Shapes = tuple[tuple[int, ...], ...]
 
 _HINTS: dict[str, ov.Type] = {"fp32": ov.Type.f32, "bf16": ov.Type.bf16, "fp16": ov.Type.f16}
 _CAPABILITIES = {"fp32": "FP32", "bf16": "BF16", "fp16": "FP16"}
@@ -38,11 +40,7 @@ def supports(precision: Precision) -> bool:
 
 
 class OpenVINORuntime:
-    """A graph file on the CPU.
-
-    A static shape runs a fifth faster than the dynamic graph and takes a fraction of a second to compile. The
-    first shape is compiled statically at once, a later one when it comes a second time, up to a few; for all
-    others the dynamic graph serves.
+    """A graph file on the CPU; each of its functions is compiled on first use.
 
     Args:
         path: an ONNX file that densevit wrote.
@@ -51,7 +49,7 @@ class OpenVINORuntime:
         threads: CPU threads, 0 for OpenVINO's own choice.
 
     Raises:
-        GraphFileError: missing, damaged, or without a manifest.
+        GraphFileError: missing, damaged, or without a manifest or a function that it should have.
         RuntimeUnavailableError: the CPU does not compute in this precision.
     """
 
@@ -59,54 +57,99 @@ class OpenVINORuntime:
     device = "cpu"
 
     def __init__(self, path: Path, *, precision: Precision | Literal["auto"] = "fp32", threads: int = 0) -> None:
-        self._core = ov.Core()
-        self._model = _read(self._core, path)
-        self.manifest = _manifest(self._model, path)
+        core = ov.Core()
+        model = _read(core, path)
+        self.manifest = _manifest(model, path)
         self.precision = choose_precision(precision, self.manifest, supports)
         self._signatures = task_for(self.manifest).signatures
-        self._options: dict[str, Any] = {
+        options: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": _HINTS[self.precision],
         }
         if threads:
-            self._options["INFERENCE_NUM_THREADS"] = threads
-        self._lock = threading.Lock()
-        self._static: dict[tuple[int, ...], ov.InferRequest] = {}
-        self._dynamic: ov.InferRequest | None = None
-        self._seen: set[tuple[int, ...]] = set()
+            options["INFERENCE_NUM_THREADS"] = threads
+        self._functions = {
+            function: _Compiled(core, _part(model, function, self._signatures, path), options)
+            for function in self._signatures
+        }
 
     def run(self, function: str, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Runs the one function of a graph file; see `Runtime.run`."""
+        """Runs a function by name; see `Runtime.run`."""
         check_inputs(self._signatures, function, tensors)
-        (source,) = self._model.inputs
-        array = np.require(tensors[source.any_name], requirements=["C", "W"])
-        if not source.partial_shape.compatible(ov.PartialShape(list(array.shape))):
-            raise ValueError(f"{source.any_name} must fit {source.partial_shape}, got {array.shape}")
+        signature = self._signatures[function]
+        arrays = [np.require(tensors[spec.name], requirements=["C", "W"]) for spec in signature.inputs]
         try:
-            with self._lock:
-                request = self._request(array.shape)
-                outputs = request.infer({source.any_name: ov.Tensor(array, shared_memory=True)})
-                return {port.any_name: np.array(value) for port, value in outputs.items()}
+            outputs = self._functions[function].run(arrays)
         except RuntimeError as error:
-            raise RuntimeFailedError(f"OpenVINO failed on {array.shape} ({last_line(error)})") from error
+            shapes = ", ".join(str(array.shape) for array in arrays)
+            raise RuntimeFailedError(f"OpenVINO failed on {shapes} ({last_line(error)})") from error
+        return {spec.name: array for spec, array in zip(signature.outputs, outputs, strict=True)}
 
-    def _request(self, shape: tuple[int, ...]) -> ov.InferRequest:
-        if shape in self._static:
-            return self._static[shape]
-        wanted = not self._seen or shape in self._seen
+
+class _Compiled:
+    """One function, compiled for the shapes that come.
+
+    A static shape runs a fifth faster than the dynamic graph and takes a fraction of a second to compile. The
+    first shape is compiled statically at once, a later one when it comes a second time, up to a few; for all
+    others the dynamic graph serves.
+    """
+
+    def __init__(self, core: ov.Core, model: ov.Model, options: dict[str, Any]) -> None:
+        self._core = core
+        self._model = model
+        self._options = options
+        self._lock = threading.Lock()
+        self._static: dict[_Shapes, ov.InferRequest] = {}
+        self._dynamic: ov.InferRequest | None = None
+        self._seen: set[_Shapes] = set()
+
+    def run(self, arrays: list[NDArray[Any]]) -> list[NDArray[Any]]:
+        """Inputs in order -> outputs in order, which are copies."""
+        for port, array in zip(self._model.inputs, arrays, strict=True):
+            if not port.partial_shape.compatible(ov.PartialShape(list(array.shape))):
+                raise ValueError(f"{port.any_name} must fit {port.partial_shape}, got {array.shape}")
+            if not array.shape[0]:
+                # OpenVINO 2026.4 writes beyond its memory in some graphs
+                raise ValueError(f"{port.any_name} holds nothing, got {array.shape}")
+        with self._lock:
+            request = self._request(tuple(array.shape for array in arrays))
+            outputs = request.infer([ov.Tensor(array, shared_memory=bool(array.size)) for array in arrays])
+            return [np.array(outputs[index]) for index in range(len(self._model.outputs))]
+
+    def _request(self, shapes: _Shapes) -> ov.InferRequest:
+        if shapes in self._static:
+            return self._static[shapes]
+        wanted = not self._seen or shapes in self._seen
         if len(self._seen) < _REMEMBERED_SHAPES:
-            self._seen.add(shape)
+            self._seen.add(shapes)
         if wanted and len(self._static) < STATIC_SHAPES:
             model = self._model.clone()
-            model.reshape(list(shape))
-            self._static[shape] = self._compile(model)
-            return self._static[shape]
+            model.reshape({index: list(shape) for index, shape in enumerate(shapes)})
+            self._static[shapes] = self._compile(model)
+            return self._static[shapes]
         if self._dynamic is None:
             self._dynamic = self._compile(self._model)
         return self._dynamic
 
     def _compile(self, model: ov.Model) -> ov.InferRequest:
         return self._core.compile_model(model, "CPU", self._options).create_infer_request()
+
+
+def _part(model: ov.Model, function: str, signatures: Mapping[str, Signature], path: Path) -> ov.Model:
+    """The part of a file's graph that computes one function."""
+    signature = signatures[function]
+    inputs = {node.output(0).any_name: node for node in model.get_parameters()}
+    outputs = {node.input_value(0).any_name: node for node in model.get_results()}
+    names = [
+        [graph_name(function, spec.name, signatures) for spec in specs]
+        for specs in (signature.inputs, signature.outputs)
+    ]
+    for found, wanted in zip((inputs, outputs), names, strict=True):
+        if missing := [name for name in wanted if name not in found]:
+            raise GraphFileError(
+                f"{path}: holds no function {function!r} ({missing[0]!r} is missing); export it again"
+            )
+    return ov.Model([outputs[name] for name in names[1]], [inputs[name] for name in names[0]], function)
 
 
 def _read(core: ov.Core, path: Path) -> ov.Model:

@@ -54,6 +54,11 @@ class Signature:
             spec.check(tensors[spec.name])
 
 
+def graph_name(function: str, tensor: str, signatures: Mapping[str, Signature]) -> str:
+    """What a function's tensor is called in a graph file: functions behind the first say whose it is."""
+    return tensor if function == next(iter(signatures)) else f"{function}.{tensor}"
+
+
 Result = TypeVar("Result", covariant=True)
 
 

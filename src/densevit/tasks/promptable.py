@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from densevit import imaging
-from densevit.imaging import Placement, SizePolicy
+from densevit.imaging import Placement, Size, SizePolicy
 from densevit.manifest import Manifest
 from densevit.tasks.base import Arrays, Signature, TensorSpec
+from densevit.tasks.mask_upsampling import MaskUpsampling
+from densevit.tasks.prompts import FRAME_PX, MASK_SIDE, MASKS_PER_PROMPT
 
 EMBEDDING_SHAPE = (256, 64, 64)
 """Channels, rows, columns of the embedding of one picture."""
@@ -68,10 +70,29 @@ class Promptable:
 
     @property
     def signatures(self) -> Mapping[str, Signature]:
-        """One function: normalised square pictures -> embeddings."""
+        """Three functions.
+
+        "encode_image": normalised square pictures -> embeddings. "decode_masks": one embedding and prompts (see
+        `densevit.tasks.prompts`) -> masks, the first of each prompt's four for clear prompts, the others for
+        ambiguous ones, and their predicted quality. "refine_masks": the same with a mask prompt each.
+        """
         image = TensorSpec("image", "float32", ("batch", len(self._mean), self.side_px, self.side_px))
         embedding = TensorSpec("embedding", "float32", ("batch", *EMBEDDING_SHAPE))
-        return {"encode_image": Signature((image,), (embedding,))}
+        prompts = (
+            TensorSpec("embedding", "float32", (1, *EMBEDDING_SHAPE)),
+            TensorSpec("points", "float32", ("prompts", "points", 2)),
+            TensorSpec("labels", "float32", ("prompts", "points")),
+        )
+        mask_prompts = TensorSpec("mask_prompts", "float32", ("prompts", 1, MASK_SIDE, MASK_SIDE))
+        answers = (
+            TensorSpec("masks", "float32", ("prompts", MASKS_PER_PROMPT, MASK_SIDE, MASK_SIDE)),
+            TensorSpec("scores", "float32", ("prompts", MASKS_PER_PROMPT)),
+        )
+        return {
+            "encode_image": Signature((image,), (embedding,)),
+            "decode_masks": Signature(prompts, answers),
+            "refine_masks": Signature((*prompts, mask_prompts), answers),
+        }
 
     def preprocess(self, picture: NDArray[np.uint8]) -> tuple[dict[str, NDArray[Any]], Placement]:
         """(H, W, 3) uint8 RGB -> {"image": (1, 3, S, S) float32}, padded right and bottom after normalisation.
@@ -96,6 +117,19 @@ class Promptable:
         spec.check(raw[spec.name])
         (embedding,) = raw[spec.name]
         return Scene(embedding, placement, picture)
+
+    def content_in_frame(self, placement: Placement) -> Size:
+        """What a picture fills of the frame of 1024 that prompts and masks refer to.
+
+        It is resized there on its own, not scaled from the encoder's input: rounding differs by a pixel.
+        """
+        (side,) = self.size.sides_px
+        policy = SizePolicy("long", (max(1, side * FRAME_PX // self.side_px),))
+        return policy.working_size(placement.picture)
+
+    def upsampling(self, placement: Placement) -> MaskUpsampling:
+        """From the decoder's masks to pixels of the picture."""
+        return MaskUpsampling(self.content_in_frame(placement), placement.picture)
 
 
 def promptable_task(manifest: Manifest, *, size: str | None = None) -> Promptable:

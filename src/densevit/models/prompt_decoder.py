@@ -1,0 +1,49 @@
+"""Prompt encoder and mask decoder as the functions that a runtime runs, with no choice inside."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from densevit.models.mask_decoder import MaskDecoder
+from densevit.models.prompts import PromptEncoder
+
+
+class PromptDecoder(nn.Module):
+    """Points and boxes on one embedded picture become masks.
+
+    Args:
+        prompt_encoder: of the model.
+        mask_decoder: of the model.
+    """
+
+    positions: Tensor
+
+    def __init__(self, prompt_encoder: PromptEncoder, mask_decoder: MaskDecoder) -> None:
+        super().__init__()
+        self.prompt_encoder = prompt_encoder
+        self.mask_decoder = mask_decoder
+        # the same for every picture
+        self.register_buffer("positions", prompt_encoder.dense_positions().detach(), persistent=False)
+
+    def forward(self, embedding: Tensor, points: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Embedding (1, C, h, w), points (N, P, 2) in the frame, labels (N, P) -> masks and scores.
+
+        Returns:
+            Logits (N, 4, 4 * h, 4 * w) and predicted quality (N, 4), see `MaskDecoder`.
+        """
+        return self._decoded(embedding, points, labels, self.prompt_encoder.embed_no_mask())
+
+    def _decoded(self, embedding: Tensor, points: Tensor, labels: Tensor, dense: Tensor) -> tuple[Tensor, Tensor]:
+        sparse = self.prompt_encoder.embed_points(points, labels)
+        masks, scores = self.mask_decoder(embedding, self.positions, sparse, dense)
+        return masks, scores
+
+
+class MaskPromptDecoder(PromptDecoder):
+    """The same with a mask prompt for each."""
+
+    def forward(  # type: ignore[override]
+        self, embedding: Tensor, points: Tensor, labels: Tensor, mask_prompts: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """As `PromptDecoder.forward`, with mask logits (N, 1, 4 * h, 4 * w)."""
+        return self._decoded(embedding, points, labels, self.prompt_encoder.embed_masks(mask_prompts))

@@ -1,0 +1,1 @@
+"""Masks for prompts, and masks of everything in a picture."""

@@ -1,0 +1,236 @@
+"""Masks of objects as answers: run lengths, decoded one at a time, so that thousands of them stay small."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from densevit import draw, imaging, masks
+from densevit.files import replacing
+from densevit.imaging import Size
+from densevit.masks import RLE
+from densevit.tasks.segmentation import Drawing
+
+Format = Literal["overlay", "png", "rle", "json"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+_SUFFIXES: dict[Format, str] = {
+    "overlay": ".masks.jpg",
+    "png": ".masks",
+    "rle": ".rle.json",
+    "json": ".masks.json",
+}
+
+
+@dataclass(frozen=True)
+class Mask:
+    """One object, or what a prompt meant.
+
+    Attributes:
+        rle: the pixels, as run lengths.
+        score: intersection over union with the true mask, as the model predicts it, about 0..1.
+        prompt: which prompt it answers, counted from 0.
+        stability: share of the mask that stays when its threshold moves (everything mode), or None.
+        point: (x, y) in picture pixels that it was found from (everything mode), or None.
+        crop: (x0, y0, x1, y1) of the crop that it was found in (everything mode), or None.
+    """
+
+    rle: RLE
+    score: float
+    prompt: int = 0
+    stability: float | None = None
+    point: tuple[float, float] | None = None
+    crop: tuple[int, int, int, int] | None = None
+
+    @property
+    def area(self) -> int:
+        """Pixels."""
+        return self.rle.area
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """(x0, y0, x1, y1) in picture pixels, x1 and y1 exclusive; zeros for an empty mask."""
+        return self.rle.box
+
+    def decode(self) -> NDArray[np.bool_]:
+        """(H, W), True inside."""
+        return self.rle.decode()
+
+    def polygons(self) -> list[NDArray[np.float64]]:
+        """Outlines, see `densevit.masks.polygons`."""
+        return masks.polygons(self.decode())
+
+    def to_coco(self, *, compressed: bool = True) -> dict[str, Any]:
+        """An annotation as COCO has them: "segmentation", "area", "bbox" [x, y, width, height]; and the scores."""
+        x0, y0, x1, y1 = self.box
+        annotation: dict[str, Any] = {
+            "segmentation": self.rle.to_coco(compressed=compressed),
+            "area": self.area,
+            "bbox": [x0, y0, x1 - x0, y1 - y0],
+            "predicted_iou": round(self.score, 6),
+        }
+        if self.stability is not None:
+            annotation["stability_score"] = round(self.stability, 6)
+        if self.point is not None:
+            annotation["point_coords"] = [list(self.point)]
+        if self.crop is not None:
+            x0, y0, x1, y1 = self.crop
+            annotation["crop_box"] = [x0, y0, x1 - x0, y1 - y0]
+        return annotation
+
+
+@dataclass(frozen=True)
+class MasksResult:
+    """The masks of one picture.
+
+    Attributes:
+        masks: in the order of the prompts, of an ambiguous prompt three one after another; in everything mode
+            best first.
+        size: (height, width) of the picture.
+        picture: (H, W, 3) uint8 RGB, or None where it was not kept.
+        logits: (len(masks), 256, 256) float32 before enlargement, where they were asked for; a row of them is what
+            a later prompt takes as its `mask`.
+    """
+
+    masks: tuple[Mask, ...]
+    size: Size
+    picture: NDArray[np.uint8] | None = None
+    logits: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        if wrong := [mask.rle.size for mask in self.masks if tuple(mask.rle.size) != tuple(self.size)]:
+            raise ValueError(f"a mask is of {wrong[0]}, the picture of {tuple(self.size)}")
+        if self.picture is not None and Size.of(self.picture) != self.size:
+            raise ValueError(f"the picture is of {Size.of(self.picture)}, the masks of {self.size}")
+        if self.logits is not None and len(self.logits) != len(self.masks):
+            raise ValueError(f"{len(self.logits)} rows of logits for {len(self.masks)} masks")
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+    def __iter__(self) -> Iterator[Mask]:
+        return iter(self.masks)
+
+    def __getitem__(self, index: int) -> Mask:
+        return self.masks[index]
+
+    @property
+    def scores(self) -> NDArray[np.float32]:
+        """(N,) predicted intersections over union, about 0..1."""
+        return np.array([mask.score for mask in self.masks], np.float32)
+
+    @property
+    def boxes(self) -> NDArray[np.int64]:
+        """(N, 4) x0, y0, x1, y1 in picture pixels, x1 and y1 exclusive."""
+        return np.array([mask.box for mask in self.masks], np.int64).reshape(-1, 4)
+
+    @property
+    def areas(self) -> NDArray[np.int64]:
+        """(N,) pixels."""
+        return np.array([mask.area for mask in self.masks], np.int64)
+
+    def best(self) -> MasksResult:
+        """Of each prompt the mask of the highest score, in the order of the prompts."""
+        chosen: dict[int, int] = {}
+        for index, mask in enumerate(self.masks):
+            if mask.prompt not in chosen or mask.score > self.masks[chosen[mask.prompt]].score:
+                chosen[mask.prompt] = index
+        order = [chosen[prompt] for prompt in sorted(chosen)]
+        logits = None if self.logits is None else self.logits[order]
+        return MasksResult(tuple(self.masks[index] for index in order), self.size, self.picture, logits)
+
+    def labels(self) -> NDArray[np.uint16]:
+        """(H, W): 0 where there is no mask, i + 1 for mask i; the smaller of overlapping masks lies on top.
+
+        Raises:
+            ValueError: more masks than there are labels.
+        """
+        if len(self.masks) > 65_534:
+            raise ValueError(f"{len(self.masks)} masks do not fit into one label map; decode them one at a time")
+        labels = np.zeros(self.size, np.uint16)
+        for index in np.argsort(-self.areas, kind="stable"):
+            labels[self.masks[index].decode()] = index + 1
+        return labels
+
+    def overlay(self, *, opacity: float = 0.5) -> Drawing:
+        """The picture under the masks, each in a colour of its own, smaller ones on top.
+
+        Raises:
+            ValueError: the result does not hold the picture.
+        """
+        if self.picture is None:
+            raise ValueError("this result holds no picture to draw on; use labels()")
+        labels = self.labels()
+        palette = draw.default_palette(max(1, len(self.masks)))
+        drawn = draw.overlay(self.picture, labels.astype(np.int64) - 1, palette, opacity=opacity)
+        return Drawing(np.where(labels[..., None] > 0, drawn, self.picture))
+
+    def to_coco(self, *, compressed: bool = True) -> list[dict[str, Any]]:
+        """One annotation per mask, see `Mask.to_coco`."""
+        return [mask.to_coco(compressed=compressed) for mask in self.masks]
+
+    def to_json(self) -> dict[str, Any]:
+        """What the result says in numbers."""
+        rows = [
+            {"prompt": mask.prompt, "score": round(mask.score, 6), "area": mask.area, "box": list(mask.box)}
+            for mask in self.masks
+        ]
+        return {"height": self.size.height, "width": self.size.width, "masks": rows}
+
+    def save(self, path: str | Path, *, formats: Iterable[Format] = ("overlay",)) -> list[Path]:
+        """Writes the result beside `path`.
+
+        Args:
+            path: folder and stem; "out/street" gives "out/street.masks.jpg" and so on. Folders are made.
+            formats: overlay (JPEG), png (a folder "out/street.masks" with a black and white picture per mask), rle
+                (JSON of COCO annotations), json (boxes, areas, scores, and outlines as polygons).
+
+        Returns:
+            The files written.
+        """
+        stem = Path(path)
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        written: list[Path] = []
+        for form in formats:
+            if form not in FORMATS:
+                raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {form!r}")
+            written += self._write(form, stem.with_name(stem.name + _SUFFIXES[form]))
+        return written
+
+    def _write(self, form: Format, target: Path) -> list[Path]:
+        match form:
+            case "overlay":
+                self.overlay().save(target)
+            case "png":
+                return self._write_pictures(target)
+            case "rle":
+                _write_json({"size": list(self.size), "annotations": self.to_coco()}, target)
+            case "json":
+                report = self.to_json()
+                for row, mask in zip(report["masks"], self.masks, strict=True):
+                    row["polygons"] = [ring.ravel().tolist() for ring in mask.polygons()]
+                _write_json(report, target)
+        return [target]
+
+    def _write_pictures(self, folder: Path) -> list[Path]:
+        folder.mkdir(exist_ok=True)
+        digits = len(str(max(0, len(self.masks) - 1)))
+        # an earlier, longer answer must not leave masks among these
+        for old in folder.glob("[0-9]*.png"):
+            old.unlink()
+        written = []
+        for index, mask in enumerate(self.masks):
+            written.append(folder / f"{index:0{digits}}.png")
+            imaging.save(mask.decode().astype(np.uint8) * np.uint8(255), written[-1])
+        return written
+
+
+def _write_json(value: Any, target: Path) -> None:
+    with replacing(target) as temporary:
+        temporary.write_text(json.dumps(value) + "\n", encoding="utf-8")
