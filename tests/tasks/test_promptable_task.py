@@ -169,7 +169,7 @@ def test_other_pictures_are_refused(picture):
 def test_signatures_are_what_passes_between_task_and_runtime(name):
     side = SIDES[name]
     task = task_for(find(name).manifest())
-    assert list(task.signatures) == ["encode_image", "decode_masks", "refine_masks"]
+    assert list(task.signatures) == ["encode_image", "decode_masks", "refine_masks", "propose_masks"]
     signature = task.signatures["encode_image"]
     (source,), (target,) = signature.inputs, signature.outputs
     assert (source.name, source.dtype, source.shape) == ("image", "float32", ("batch", 3, side, side))

@@ -200,6 +200,9 @@ def _test_tensor(source: TensorSpec, shape: tuple[int, ...], seed: int) -> NDArr
             return generator.uniform(0, 1024, shape).astype(np.float32)
         case "labels":
             return generator.integers(-1, 4, shape).astype(np.float32)
+        case "least_score":
+            # half of the scores of a model with random weights are below
+            return np.zeros(shape, np.float32)
         case _:
             return generator.normal(size=shape).astype(np.float32)
 

@@ -10,7 +10,7 @@ from densevit.models.backbone import Backbone
 from densevit.models.heads import ClassificationHead, SegmentationHead
 from densevit.models.image_encoder import ImageEncoder
 from densevit.models.mask_decoder import MaskDecoder
-from densevit.models.prompt_decoder import MaskPromptDecoder, PromptDecoder
+from densevit.models.prompt_decoder import MaskPromptDecoder, PromptDecoder, ProposalDecoder
 from densevit.models.prompts import PromptEncoder
 from densevit.models.super_resolution import SuperResolutionHead, calm, enlarge
 from densevit.variants import (
@@ -75,11 +75,12 @@ class PromptableModel(Network):
         self.mask_decoder = mask_decoder
 
     def functions(self) -> dict[str, nn.Module]:
-        """The image encoder, and the decoding of prompts without and with a mask among them."""
+        """The image encoder, and the decoding of prompts in three ways, see `densevit.tasks.promptable`."""
         return {
             "encode_image": self.image_encoder,
             "decode_masks": PromptDecoder(self.prompt_encoder, self.mask_decoder),
             "refine_masks": MaskPromptDecoder(self.prompt_encoder, self.mask_decoder),
+            "propose_masks": ProposalDecoder(self.prompt_encoder, self.mask_decoder),
         }
 
     def forward(self, x: Tensor) -> Tensor:

@@ -82,6 +82,15 @@ class MaskDecoder(nn.Module):
         Raises:
             ValueError: the first dimensions fit neither of the two.
         """
+        tokens, pixels = self.informed(image, positions, sparse, dense)
+        return self.masks_of(tokens, pixels, image.shape[-2:]), self.scores_of(tokens)
+
+    def informed(self, image: Tensor, positions: Tensor, sparse: Tensor, dense: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens and image after they have seen each other; arguments as of `forward`.
+
+        Returns:
+            Tokens (N, 1 + 4 + P, C): one for the scores, one per mask, the prompts'; image (N, h * w, C).
+        """
         prompts = sparse.shape[0]
         for name, rows in (("image", image.shape[0]), ("dense", dense.shape[0])):
             if rows not in (1, prompts):
@@ -91,14 +100,20 @@ class MaskDecoder(nn.Module):
         # rows first, sum after: OpenVINO 2026.4 fuses "convolution of masks + one image" into a sum in place and
         # gives wrong or empty results where the number of prompts is dynamic
         pixels = _rows(image) + _rows(dense)
-        tokens, pixels = self.transformer(tokens, pixels, _rows(positions))
+        informed: tuple[Tensor, Tensor] = self.transformer(tokens, pixels, _rows(positions))
+        return informed
 
+    def scores_of(self, tokens: Tensor) -> Tensor:
+        """(N, T, C) of `informed` -> (N, 4) predicted intersections over union; needs no masks."""
+        scores: Tensor = self.iou_prediction_head(tokens[:, 0])
+        return scores
+
+    def masks_of(self, tokens: Tensor, pixels: Tensor, grid: torch.Size) -> Tensor:
+        """What `informed` gave, on a grid of (h, w) -> logits (N, 4, 4 * h, 4 * w)."""
         kernels = torch.stack(
             [mlp(tokens[:, 1 + index]) for index, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1
         )
-        masks = _placed(self._upscaled(pixels) @ kernels.transpose(1, 2), image.shape[-2:])
-        scores: Tensor = self.iou_prediction_head(tokens[:, 0])
-        return masks, scores
+        return _placed(self._upscaled(pixels) @ kernels.transpose(1, 2), grid)
 
     def _upscaled(self, pixels: Tensor) -> Tensor:
         """(N, P, C) -> (N, P * 16, C / 8): each cell becomes 2x2, and each of these 2x2 again, one after another.
@@ -116,11 +131,11 @@ class MaskDecoder(nn.Module):
 
 def _spread(pixels: Tensor, layer: nn.ConvTranspose2d) -> Tensor:
     """(N, P, C) -> (N, P * 4, C'), by a transposed convolution of kernel and stride 2."""
-    # (C, C', 2, 2) -> (C, 2 * 2 * C')
-    matrix = layer.weight.permute(0, 2, 3, 1).flatten(1)
     assert layer.bias is not None
     rows, count, _ = pixels.shape
-    return (pixels @ matrix).reshape(rows, 4 * count, layer.out_channels) + layer.bias
+    # (C, C', 2, 2) -> (2 * 2 * C', C); product and bias in one step, before the 2x2 are told apart
+    matrix = layer.weight.permute(2, 3, 1, 0).flatten(0, 2)
+    return F.linear(pixels, matrix, layer.bias.repeat(4)).reshape(rows, 4 * count, layer.out_channels)
 
 
 def _placed(values: Tensor, grid: torch.Size) -> Tensor:

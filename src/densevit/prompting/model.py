@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from densevit.imaging import DEFAULT_MAX_PIXELS, Picture
-from densevit.masks import RLE, encode_window
 from densevit.model import Model
+from densevit.prompting.everything import EverythingOptions, everything
+from densevit.prompting.runs import runs
 from densevit.tasks.mask_result import Mask, MasksResult
-from densevit.tasks.mask_upsampling import Window
 from densevit.tasks.promptable import Promptable, Scene
 from densevit.tasks.prompts import Prompts, answered, prompts_in_frame
 
@@ -132,13 +132,56 @@ class SegmentAnything(Model[Any]):
             tensors = {"embedding": embedding, **prompts.tensors(first, PROMPTS_AT_ONCE)}
             yield first, *answered(self.runtime.run(function, tensors), multimask=multimask)
 
+    def propose(
+        self, scene: Scene, prompts: Prompts, *, least_score: float
+    ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.float32]]]:
+        """The decoder's answers to those prompts alone that have a good mask, some prompts at a time.
 
-def runs(window: Window, size: tuple[int, int]) -> RLE:
-    """The mask of a window in a picture of that (height, width)."""
-    if not window.values.size:
-        height, width = size
-        return RLE((height, width), np.array([height * width], np.uint32))
-    return encode_window(window.values, window.top, window.left, (size[0], size[1]))
+        Args:
+            scene: what the prompts are about.
+            prompts: points and boxes in the frame, no masks.
+            least_score: a prompt none of whose three masks scores higher is left out.
+
+        Yields:
+            Numbers of the prompts that are not, at least one of each time; their logits (n, 3, 256, 256) and
+            scores (n, 3).
+        """
+        least = np.array([least_score], np.float32)
+        for first in range(0, len(prompts), PROMPTS_AT_ONCE):
+            tensors = {"embedding": scene.embedding[None], **prompts.tensors(first, PROMPTS_AT_ONCE)}
+            raw = self.runtime.run("propose_masks", {**tensors, "least_score": least})
+            scores = raw["scores"][:, 1:]
+            good = scores.max(axis=1) > least
+            good[0] = True
+            (rows,) = np.nonzero(good)
+            yield first + rows, raw["masks"][:, 1:], scores[rows]
+
+    def everything(
+        self,
+        source: Picture | Scene,
+        options: EverythingOptions | None = None,
+        *,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+    ) -> Iterator[Mask]:
+        """Masks of all there is in a picture, by a grid of points; each as soon as it is certain.
+
+        Args:
+            source: a picture, or a scene that `encode` gave.
+            options: what is looked for; Segment Anything's defaults when None.
+            progress: called with (points done, points in all).
+            max_pixels: as `encode`.
+
+        Yields:
+            Masks, the model's best first. `MasksResult(tuple(masks), scene.placement.picture, scene.picture)`
+            draws and writes them.
+
+        Raises:
+            ValueError: `crop_layers` with a scene that holds no picture.
+            PictureError: as `encode`.
+        """
+        scene = source if isinstance(source, Scene) else self.encode(source, max_pixels=max_pixels)
+        return everything(self, scene, options or EverythingOptions(), progress)
 
 
 def _stacked(logits: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:

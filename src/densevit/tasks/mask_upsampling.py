@@ -9,6 +9,7 @@ threshold, so is the picture, and nothing has to be computed.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +19,8 @@ from numpy.typing import NDArray
 from densevit.imaging import Size
 from densevit.tasks.prompts import FRAME_PX, MASK_SIDE
 
-_STRIP_PIXELS = 2**24
-"""More pixels than this are computed in strips."""
+_PART_ROWS, _PART_COLUMNS = 512, 128
+"""So much of a window is computed at once."""
 
 
 @dataclass(frozen=True)
@@ -55,48 +56,91 @@ class MaskUpsampling:
             A window that holds every such pixel; of no pixels where there is none.
         """
         cells = logits > threshold
-        top, bottom = self.rows.touched(cells.any(axis=1))
-        left, right = self.columns.touched(cells.any(axis=0))
-        if top == bottom or left == right:
+        rows, columns = self.rows.touched(cells.any(axis=1)), self.columns.touched(cells.any(axis=0))
+        found = np.zeros((rows[1] - rows[0], columns[1] - columns[0]), np.bool_)
+        if not found.size:
             return Window(np.zeros((0, 0), np.bool_), 0, 0)
-        found = np.empty((bottom - top, right - left), np.bool_)
-        step = max(1, _STRIP_PIXELS // (right - left))
-        for first in range(top, bottom, step):
-            last = min(first + step, bottom)
-            values = self._values(logits, (first, last), (left, right))
-            np.greater(values, threshold, out=found[first - top : last - top])
-        return Window(found, top, left)
+        for part, values in self._parts(logits, rows, columns):
+            np.greater(values, threshold, out=found[part])
+        return Window(found, rows[0], columns[0])
 
-    def counts_above(self, logits: NDArray[np.float32], thresholds: tuple[float, ...]) -> list[int]:
-        """How many pixels of the enlarged logits exceed each threshold."""
-        cells = logits > min(thresholds)
-        top, bottom = self.rows.touched(cells.any(axis=1))
-        columns = self.columns.touched(cells.any(axis=0))
-        counts = [0] * len(thresholds)
-        step = max(1, _STRIP_PIXELS // max(1, columns[1] - columns[0]))
-        for first in range(top, bottom, step):
-            values = self._values(logits, (first, min(first + step, bottom)), columns)
-            counts = [
-                count + int(np.count_nonzero(values > threshold))
-                for count, threshold in zip(counts, thresholds, strict=True)
-            ]
-        return counts
+    def above_with_stability(self, logits: NDArray[np.float32], offset: float) -> tuple[Window, float]:
+        """Where the enlarged logits exceed 0, and the share of pixels that stays when 0 becomes +-`offset`.
+
+        Args:
+            logits: (256, 256).
+            offset: by how much the threshold moves up and down, at least 0.
+
+        Returns:
+            As `above`; and pixels above `offset` by pixels above -`offset`, 0 where there are none.
+        """
+        cells = logits > -offset
+        rows, columns = self.rows.touched(cells.any(axis=1)), self.columns.touched(cells.any(axis=0))
+        found = np.zeros((rows[1] - rows[0], columns[1] - columns[0]), np.bool_)
+        if not found.size:
+            return Window(np.zeros((0, 0), np.bool_), 0, 0), 0.0
+        raised = lowered = 0
+        for part, values in self._parts(logits, rows, columns):
+            np.greater(values, 0, out=found[part])
+            raised += int(np.count_nonzero(values > offset))
+            lowered += int(np.count_nonzero(values > -offset))
+        return Window(found, rows[0], columns[0]), raised / lowered if lowered else 0.0
+
+    def box_bounds(
+        self, logits: NDArray[np.float32]
+    ) -> tuple[tuple[int, int, int, int], tuple[int, int, int, int]] | None:
+        """Boxes (x0, y0, x1, y1), x1 and y1 last pixels, between which the box of the pixels above 0 surely lies.
+
+        A pixel of which all cells near are above 0 is above 0 itself, one of which none is, is not.
+
+        Args:
+            logits: (256, 256).
+
+        Returns:
+            The inner and the outer one; None where the logits do not tell.
+        """
+        if self.rows.sparse or self.columns.sparse:
+            return None
+        inside = logits > 0
+        # what lies beyond the picture says nothing of it
+        solid = _eroded(inside)[: self.rows.cells, : self.columns.cells]
+        if not solid.any():
+            return None
+        bounds = [
+            (axis.surely(solid.any(axis=other)), axis.touched(inside.any(axis=other)))
+            for axis, other in ((self.columns, 0), (self.rows, 1))
+        ]
+        (x_inner, x_outer), (y_inner, y_outer) = bounds
+        if x_inner is None or y_inner is None:
+            return None
+        return (
+            (x_inner[0], y_inner[0], x_inner[1], y_inner[1]),
+            (x_outer[0], y_outer[0], x_outer[1] - 1, y_outer[1] - 1),
+        )
 
     def enlarged(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         """(256, 256) -> all of the picture, (H, W)."""
         height, width = self.picture
-        return self._values(logits, (0, height), (0, width))
+        values = np.empty((height, width), np.float32)
+        for part, found in self._parts(logits, (0, height), (0, width)):
+            values[part] = found
+        return values
 
-    def _values(
+    def _parts(
         self, logits: NDArray[np.float32], rows: tuple[int, int], columns: tuple[int, int]
-    ) -> NDArray[np.float32]:
-        row_weights, row_cells = self.rows.weights(*rows)
-        column_weights, column_cells = self.columns.weights(*columns)
-        part = logits[row_cells, column_cells]
-        # the cheaper product first: a mask may be wide and flat
-        if part.shape[0] * len(column_weights) < part.shape[1] * len(row_weights):
-            return np.asarray(row_weights @ (part @ column_weights.T))
-        return np.asarray((row_weights @ part) @ column_weights.T)
+    ) -> Iterator[tuple[tuple[slice, slice], NDArray[np.float32]]]:
+        """A window of the enlarged logits part by part, each with its place in the window.
+
+        Narrow parts mix few cells, which leaves a fraction of the arithmetic that the whole would take.
+        """
+        for top in range(*rows, _PART_ROWS):
+            bottom = min(top + _PART_ROWS, rows[1])
+            row_weights, row_cells = self.rows.weights(top, bottom)
+            for left in range(*columns, _PART_COLUMNS):
+                right = min(left + _PART_COLUMNS, columns[1])
+                column_weights, column_cells = self.columns.weights(left, right)
+                place = (slice(top - rows[0], bottom - rows[0]), slice(left - columns[0], right - columns[0]))
+                yield place, (row_weights @ logits[row_cells, column_cells]) @ column_weights.T
 
 
 class _Axis:
@@ -114,6 +158,9 @@ class _Axis:
         # both grow with the pixel
         self._first = cells[inner[:, 0], 0]
         self._last = cells[inner[:, 1], 1]
+        # that the picture covers; where there are fewer pixels, some cells have none near their centre
+        self.cells = int(self._last[-1]) + 1
+        self.sparse = picture_px < self.cells
 
     def touched(self, cells: Any) -> tuple[int, int]:
         """(256,) bool -> first pixel and the one behind the last that mix cells from the first set to the last."""
@@ -124,12 +171,31 @@ class _Axis:
         end = int(np.searchsorted(self._first, last, side="right"))
         return (start, end) if start < end else (0, 0)
 
+    def surely(self, cells: Any) -> tuple[int, int] | None:
+        """(256,) bool -> first and last pixel that mix nothing but the neighbours of the first and last cell set.
+
+        None where there is no such pixel.
+        """
+        first, last = int(np.argmax(cells)), len(cells) - 1 - int(np.argmax(cells[::-1]))
+        start = int(np.searchsorted(self._first, first - 1, side="left"))
+        end = int(np.searchsorted(self._last, last + 1, side="right")) - 1
+        if start >= len(self._first) or end < 0 or self._last[start] > first + 1 or self._first[end] < last - 1:
+            return None
+        return start, end
+
     def weights(self, start: int, end: int) -> tuple[NDArray[np.float32], slice]:
         """Pixels start..end as mixtures of the cells in the slice."""
         if start >= end:
             return self._weights[:0, :0], slice(0, 0)
         cells = slice(int(self._first[start]), int(self._last[end - 1]) + 1)
         return self._weights[start:end, cells], cells
+
+
+def _eroded(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Cells whose eight neighbours are set too, as far as there are any."""
+    padded = np.pad(cells, 1, constant_values=True)
+    rows = padded[:-2] & padded[1:-1] & padded[2:]
+    return rows[:, :-2] & rows[:, 1:-1] & rows[:, 2:]
 
 
 def _taps(cells: int, pixels: int, scale: float) -> tuple[NDArray[np.intp], NDArray[np.float64]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -70,11 +70,13 @@ class Promptable:
 
     @property
     def signatures(self) -> Mapping[str, Signature]:
-        """Three functions.
+        """Four functions.
 
         "encode_image": normalised square pictures -> embeddings. "decode_masks": one embedding and prompts (see
         `densevit.tasks.prompts`) -> masks, the first of each prompt's four for clear prompts, the others for
         ambiguous ones, and their predicted quality. "refine_masks": the same with a mask prompt each.
+        "propose_masks": the same as "decode_masks", without the masks of prompts none of whose three for ambiguous
+        ones scores above `least_score`; the first prompt's are always there.
         """
         image = TensorSpec("image", "float32", ("batch", len(self._mean), self.side_px, self.side_px))
         embedding = TensorSpec("embedding", "float32", ("batch", *EMBEDDING_SHAPE))
@@ -88,10 +90,13 @@ class Promptable:
             TensorSpec("masks", "float32", ("prompts", MASKS_PER_PROMPT, MASK_SIDE, MASK_SIDE)),
             TensorSpec("scores", "float32", ("prompts", MASKS_PER_PROMPT)),
         )
+        least_score = TensorSpec("least_score", "float32", (1,))
+        kept = ("kept", *answers[0].shape[1:])
         return {
             "encode_image": Signature((image,), (embedding,)),
             "decode_masks": Signature(prompts, answers),
             "refine_masks": Signature((*prompts, mask_prompts), answers),
+            "propose_masks": Signature((*prompts, least_score), (replace(answers[0], shape=kept), answers[1])),
         }
 
     def preprocess(self, picture: NDArray[np.uint8]) -> tuple[dict[str, NDArray[Any]], Placement]:
