@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import redirect_stdout
 from typing import Any
 
 import numpy as np
@@ -61,3 +64,49 @@ def _check_outline(outline: Any, size: Size, where: str) -> None:
     steps = np.abs(points - np.roll(points, 1, axis=0)).max(1) + 1
     if steps.sum() > _MOST_LENGTH_PX:
         raise DataError(f"{where}: a polygon is {steps.sum():.0f} pixels long; allowed: {_MOST_LENGTH_PX}")
+
+
+_STATISTICS = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
+"""The first of COCO's twelve, in their order."""
+
+
+def mask_precision(
+    pictures: Mapping[int, Size],
+    categories: Sequence[int],
+    truth: Iterable[dict[str, Any]],
+    found: Iterable[dict[str, Any]],
+) -> dict[str, float | None]:
+    """COCO's average precisions of masks in percent, None where there is no object to be found.
+
+    Args:
+        pictures: their numbers and sizes.
+        categories: their numbers.
+        truth: the objects: image_id, category_id, segmentation as run lengths, area, iscrowd.
+        found: the same with score.
+    """
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    def indexed(objects: Iterable[dict[str, Any]]) -> Any:
+        index = COCO()
+        index.dataset = {
+            "images": [
+                {"id": number, "height": size.height, "width": size.width} for number, size in pictures.items()
+            ],
+            "categories": [{"id": category} for category in categories],
+            # numbered anew: pycocotools takes the number 0 for "nothing matches"
+            "annotations": [{**one, "id": number} for number, one in enumerate(objects, start=1)],
+        }
+        index.createIndex()
+        return index
+
+    # it prints what it does
+    with redirect_stdout(io.StringIO()):
+        evaluation = COCOeval(indexed(truth), indexed(found), "segm")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    values = evaluation.stats[: len(_STATISTICS)]
+    return {
+        name: 100 * float(value) if value >= 0 else None for name, value in zip(_STATISTICS, values, strict=True)
+    }
