@@ -252,7 +252,7 @@ def test_data_of_another_task():
         evaluate(model("segmentation", task(), Reads(3)), Labelled(SIX, *PAIRS))
     with pytest.raises(ValueError, match=r"its task is classification.*kinds that fit: imagenet"):
         evaluate(model("classification", Classify(SIX), Reds()), Data((block(0), block(0))))
-    with pytest.raises(ValueError, match="no evaluation of task promptable yet"):
+    with pytest.raises(ValueError, match=r"its task is promptable.*kinds that fit: coco, lvis, sa1b"):
         evaluate(model("promptable", None, None), Data((block(0), block(0))))
 
 

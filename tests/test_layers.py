@@ -56,6 +56,7 @@ OWNERS: dict[str, str] = {
     "onnx_ir": "graph",
     "onnxruntime": "runtimes.onnx",
     "huggingface_hub": "weights.hub",
+    "pycocotools": "data.coco_tools",
     "torch.utils.tensorboard": "train.log",
     "tensorboard": "train.log",
     "typer": "cli",

@@ -9,7 +9,7 @@ from densevit.data.table import CLASSIFICATION_DATA, DATA, KINDS, SEGMENTATION_D
 
 
 def test_every_kind_has_one_task():
-    kinds = "camvid cityscapes ade20k folder loveda potsdam vaihingen imagenet sr"
+    kinds = "camvid cityscapes ade20k folder loveda potsdam vaihingen imagenet sr coco lvis sa1b"
     assert list(DATA) == kinds.split()
     assert sorted(kind for kinds in KINDS.values() for kind in kinds) == sorted(DATA)
     assert not SEGMENTATION_DATA.keys() & CLASSIFICATION_DATA.keys()

@@ -15,6 +15,7 @@ from PIL import Image
 
 from densevit import imaging
 from densevit.imaging import Size
+from densevit.masks import RLE
 from densevit.messages import first_line
 
 _LOSSLESS = ("PNG", "TIFF", "BMP", "GIF")
@@ -49,6 +50,29 @@ class HighResolutionSample:
 
     name: str
     picture: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class PromptableSample:
+    """One picture and the objects that are outlined in it, N of them, of which there may be none.
+
+    Attributes:
+        name: of the picture's file.
+        picture: (H, W, 3) uint8 RGB.
+        masks: one of (H, W) per object.
+        boxes: (N, 4) float32 (x0, y0, x1, y1) in pixels, as annotated: not whole, a little off the masks' own.
+        areas: (N,) float64 in pixels, as annotated: of COCO's polygons, not of their pixels.
+        ids: (N,) int64 numbers of the annotations.
+        image_id: the picture's number.
+    """
+
+    name: str
+    picture: NDArray[np.uint8]
+    masks: tuple[RLE, ...]
+    boxes: NDArray[np.float32]
+    areas: NDArray[np.float64]
+    ids: NDArray[np.int64]
+    image_id: int
 
 
 @runtime_checkable
@@ -93,7 +117,19 @@ class HighResolutionData(Protocol):
         ...
 
 
-AnyData = SegmentationData | ClassificationData | HighResolutionData
+class PromptableData(Protocol):
+    """Pictures with outlined objects, read one at a time."""
+
+    def __len__(self) -> int:
+        """How many samples."""
+        ...
+
+    def __getitem__(self, index: int) -> PromptableSample:
+        """Reads one sample."""
+        ...
+
+
+AnyData = SegmentationData | ClassificationData | HighResolutionData | PromptableData
 """Whatever a model can be evaluated on."""
 
 

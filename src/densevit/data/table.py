@@ -7,14 +7,23 @@ from pathlib import Path
 
 from densevit.classes import imagenet_wnids
 from densevit.data.ade20k import ADE20K
-from densevit.data.base import AnyData, ClassificationData, DataError, HighResolutionData, SegmentationData
+from densevit.data.base import (
+    AnyData,
+    ClassificationData,
+    DataError,
+    HighResolutionData,
+    PromptableData,
+    SegmentationData,
+)
 from densevit.data.camvid import CamVid
 from densevit.data.cityscapes import Cityscapes
+from densevit.data.coco import Coco, Lvis
 from densevit.data.folder import FolderData
 from densevit.data.high_resolution import high_resolution
 from densevit.data.imagenet import ImageNetFolder
 from densevit.data.loveda import LoveDA
 from densevit.data.potsdam import Potsdam
+from densevit.data.sa1b import SA1B
 from densevit.data.tiled import Tiled
 from densevit.data.vaihingen import Vaihingen
 
@@ -44,10 +53,14 @@ CLASSIFICATION_DATA: dict[str, Callable[[Path, str], ClassificationData]] = {
 SUPER_RESOLUTION_DATA: dict[str, Callable[[Path, str], HighResolutionData]] = {"sr": high_resolution}
 """The same for high-resolution pictures."""
 
+PROMPTABLE_DATA: dict[str, Callable[[Path, str], PromptableData]] = {"coco": Coco, "lvis": Lvis, "sa1b": SA1B}
+"""The same for pictures with outlined objects."""
+
 DATA: Mapping[str, Callable[[Path, str], AnyData]] = {
     **SEGMENTATION_DATA,
     **CLASSIFICATION_DATA,
     **SUPER_RESOLUTION_DATA,
+    **PROMPTABLE_DATA,
 }
 """All of them."""
 
@@ -55,6 +68,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "segmentation": tuple(SEGMENTATION_DATA),
     "classification": tuple(CLASSIFICATION_DATA),
     "super_resolution": tuple(SUPER_RESOLUTION_DATA),
+    "promptable": tuple(PROMPTABLE_DATA),
 }
 """Task -> the kinds of data that it is evaluated on."""
 

@@ -1,0 +1,80 @@
+"""Average precision of masks, as COCO's evaluation has it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from densevit.data import coco_tools
+from densevit.data.base import DataError
+from densevit.data.detections import MaskDetection
+from densevit.data.instances import Annotation, Instances, read_instances
+from densevit.data.json_files import Fields
+
+MOST_PER_PICTURE = 100
+"""So many detections of a picture and category count, those of the highest scores."""
+
+
+def average_precision(annotations: Path, detections: Sequence[MaskDetection]) -> dict[str, float | None]:
+    """COCO's average precision of masks over all pictures of an annotation file.
+
+    Args:
+        annotations: such as instances_val2017.json.
+        detections: of any number of pictures, each no more than `MOST_PER_PICTURE` per category.
+
+    Returns:
+        `ap` (mean over IoU thresholds 0.5, 0.55 ... 0.95 and categories), `ap50`, `ap75`, `ap_small`, `ap_medium`,
+        `ap_large` in percent; None where no object is of that size.
+
+    Raises:
+        DataError: not such a file, LVIS's, a detection of a picture or category that is not in it, a mask of
+            another size than its picture, or pycocotools is missing.
+    """
+    coco_tools.require_coco_tools("average precision")
+    instances = read_instances(annotations, _not_lvis)
+    truth = [_object(annotation, instances) for objects in instances.objects.values() for annotation in objects]
+    found = [_detection(detection, instances) for detection in detections]
+    sizes = {number: picture.size for number, picture in instances.pictures.items()}
+    return coco_tools.mask_precision(sizes, instances.categories, truth, found)
+
+
+def _not_lvis(entry: Fields) -> str:
+    if entry.get("neg_category_ids") is not None:
+        raise DataError(
+            f"{entry.where}: this is LVIS, which is not annotated for all categories everywhere; its own average "
+            "precision is not there, take intersection over union with boxes or points of the annotations"
+        )
+    return ""
+
+
+def _object(annotation: Annotation, instances: Instances) -> dict[str, Any]:
+    size = instances.pictures[annotation.image_id].size
+    return {
+        "image_id": annotation.image_id,
+        "category_id": annotation.category_id,
+        "segmentation": annotation.mask(size).to_coco(),
+        "area": annotation.area,
+        "iscrowd": int(annotation.crowd),
+    }
+
+
+def _detection(detection: MaskDetection, instances: Instances) -> dict[str, Any]:
+    picture = instances.pictures.get(detection.image_id)
+    if picture is None or detection.category_id not in instances.categories:
+        raise DataError(
+            f"a detection is of picture {detection.image_id} and category {detection.category_id}; "
+            f"not both are in {instances.path}"
+        )
+    if detection.mask.size != tuple(picture.size):
+        raise DataError(
+            f"a detection in picture {picture.id} is {detection.mask.size}, the picture {tuple(picture.size)}"
+        )
+    return {
+        "image_id": detection.image_id,
+        "category_id": detection.category_id,
+        "segmentation": detection.mask.to_coco(),
+        "area": detection.mask.area,
+        "iscrowd": 0,
+        "score": detection.score,
+    }

@@ -1,0 +1,71 @@
+"""SA-1B, the data of Segment Anything (Kirillov et al. 2023): pictures beside the masks of all that is in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from densevit.data.base import DataError, PromptableSample
+from densevit.data.instances import AnnotatedPicture, Annotation, promptable_sample, read_stored
+from densevit.data.json_files import Fields, read_json
+from densevit.data.layout import check_labels, contents
+from densevit.imaging import Size
+
+_MOST_BYTES = 2**28
+"""Of one picture's annotations."""
+
+_MOST_SIDE_PX = 100_000
+
+
+class SA1B:
+    """`root/**/sa_*.jpg` and a `sa_*.json` beside each; where `root/{split}` is a folder, only what is there.
+
+    Args:
+        root: the folder.
+        split: a sub-folder, if there is one of that name.
+
+    Raises:
+        DataError: no such picture there, or one without its annotations.
+    """
+
+    def __init__(self, root: Path, split: str) -> None:
+        folder = root / split if (root / split).is_dir() else root
+        if not folder.is_dir():
+            raise DataError(f"{folder}: no such folder")
+        self._paths = sorted(folder.rglob("sa_*.jpg"))
+        if not self._paths:
+            raise DataError(f"{folder}: no sa_*.jpg in it; it holds {contents(folder)}")
+        labels = [path.with_suffix(".json") for path in self._paths]
+        check_labels(labels, folder=folder, remedy="unpack the whole archive", pattern="sa_*.json")
+
+    def __len__(self) -> int:
+        """How many pictures."""
+        return len(self._paths)
+
+    def __getitem__(self, index: int) -> PromptableSample:
+        """Reads one picture and its masks.
+
+        Raises:
+            DataError: the annotations are not such, or do not fit the picture.
+            PictureError: a picture that cannot be read.
+        """
+        path = self._paths[index]
+        file = path.with_suffix(".json")
+        fields = Fields(read_json(file, max_bytes=_MOST_BYTES), str(file))
+        entry = fields.inner("image")
+        size = Size(*(entry.whole(side, least=1, most=_MOST_SIDE_PX) for side in ("height", "width")))
+        picture = AnnotatedPicture(entry.whole("image_id"), size, path.name)
+        objects = [_annotation(one, picture.id) for one in fields.objects("annotations")]
+        return promptable_sample(picture, read_stored(path, size), [one for one in objects if one.area >= 1])
+
+
+def _annotation(entry: Fields, image_id: int) -> Annotation:
+    return Annotation(
+        where=entry.where,
+        id=entry.whole("id"),
+        image_id=image_id,
+        category_id=0,
+        box=entry.box("bbox"),
+        area=entry.number("area", least=0),
+        crowd=False,
+        segmentation=entry.inner("segmentation").value,
+    )

@@ -1,0 +1,12 @@
+"""What a score has counted, as it travels between processes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def check_state(state: NDArray[np.int64], own: NDArray[np.int64]) -> None:
+    """Refuses, with a ValueError, the state of a score of another kind."""
+    if state.shape != own.shape or state.dtype != own.dtype:
+        raise ValueError(f"the state is {state.dtype} {state.shape}, this score's {own.dtype} {own.shape}")

@@ -1,0 +1,114 @@
+"""PSNR and SSIM of pictures on Y."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_SSIM_SIDE = 11
+_SSIM_SIGMA = 1.5
+_MOST_DB = 100.0
+_BILLION = 10**9
+
+
+def luma(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """(H, W, 3) uint8 RGB -> (H, W) float64 in 16..235, not rounded.
+
+    Y of ITU-R BT.601, with the coefficients of MATLAB's rgb2ycbcr.
+    """
+    weights = np.array([65.481, 128.553, 24.966]) / 255
+    return 16 + picture.astype(np.float64) @ weights
+
+
+def psnr(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Peak signal to noise ratio in dB of two maps of the same shape in 0..255; infinite where they are equal."""
+    error = float(np.mean(np.square(first - second)))
+    return 10 * math.log10(255**2 / error) if error else math.inf
+
+
+def ssim(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Structural similarity of two (H, W) maps in 0..255 (Wang et al. 2004, equation 13).
+
+    A Gaussian window of 11 x 11, sigma 1.5, and only where it lies inside the maps, so that the mean is over
+    (H - 10, W - 10) positions.
+
+    Raises:
+        ValueError: maps smaller than the window.
+    """
+    if min(first.shape) < _SSIM_SIDE:
+        raise ValueError(f"SSIM needs at least {_SSIM_SIDE} pixels a side, got {first.shape}")
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    mean_1, mean_2 = _blur(first), _blur(second)
+    variance_1 = _blur(first * first) - mean_1**2
+    variance_2 = _blur(second * second) - mean_2**2
+    covariance = _blur(first * second) - mean_1 * mean_2
+    luminance = (2 * mean_1 * mean_2 + c1) / (mean_1**2 + mean_2**2 + c1)
+    structure = (2 * covariance + c2) / (variance_1 + variance_2 + c2)
+    return float(np.mean(luminance * structure))
+
+
+def _blur(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(H, W) -> (H - 10, W - 10): the Gaussian window, one axis after the other."""
+    offsets = np.arange(_SSIM_SIDE) - _SSIM_SIDE // 2
+    window = np.exp(-(offsets**2) / (2 * _SSIM_SIGMA**2))
+    window /= window.sum()
+    for axis in (0, 1):
+        inside = values.shape[axis] - _SSIM_SIDE + 1
+        slices = (np.s_[k : k + inside] if axis == 0 else np.s_[:, k : k + inside] for k in range(_SSIM_SIDE))
+        values = np.add.reduce([weight * values[part] for weight, part in zip(window, slices, strict=True)])
+    return values
+
+
+class SuperResolutionScore:
+    """PSNR and SSIM on Y, each the mean over pictures, as the super-resolution literature reports them.
+
+    What it keeps are whole billionths of a dB and of SSIM. A picture without any error counts as 100 dB.
+
+    Args:
+        border_px: rows and columns left out at each side, by custom the scale.
+    """
+
+    def __init__(self, border_px: int) -> None:
+        if border_px < 0:
+            raise ValueError(f"border_px must not be negative, got {border_px}")
+        self.border_px = border_px
+        self.sums: NDArray[np.int64]
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        # pictures, PSNR, SSIM
+        self.sums = np.zeros(3, np.int64)
+
+    def state(self) -> NDArray[np.int64]:
+        """(3,) int64: all that was counted; states add up."""
+        return self.sums
+
+    def update(self, picture: NDArray[np.uint8], target: NDArray[np.uint8]) -> None:
+        """Compare one picture with the original, both (H, W, 3) uint8 RGB.
+
+        Raises:
+            ValueError: the shapes differ, or nothing is left inside the border.
+        """
+        if picture.shape != target.shape:
+            raise ValueError(f"the picture is {picture.shape}, the target is {target.shape}")
+        height, width = picture.shape[:2]
+        border = self.border_px
+        if min(height, width) < 2 * border + _SSIM_SIDE:
+            raise ValueError(
+                f"a score needs {2 * border + _SSIM_SIDE} pixels a side with a border of {border}, "
+                f"got {height} x {width}"
+            )
+        inside = np.s_[border : height - border, border : width - border]
+        first, second = luma(picture[inside]), luma(target[inside])
+        scores = min(psnr(first, second), _MOST_DB), ssim(first, second)
+        self.sums += np.array([1, *(round(score * _BILLION) for score in scores)], np.int64)
+
+    def compute(self) -> dict[str, Any]:
+        """-> `psnr_y` in dB and `ssim_y` in 0..1; not a number before the first picture."""
+        pictures, *totals = (int(value) for value in self.sums)
+        psnr_y, ssim_y = (total / pictures / _BILLION if pictures else math.nan for total in totals)
+        return {"psnr_y": psnr_y, "ssim_y": ssim_y}
