@@ -1,0 +1,112 @@
+"""An image encoder for Segment Anything that learns a teacher's embeddings: EfficientViT-SAM's first stage.
+
+    densevit train sam_distill --data DIR --out RUN --set teacher=mobile_sam.pt
+
+DIR holds `train/` and `val/` with any pictures (sub-folders are looked into); no annotation is needed. The
+teacher is any promptable model's weights file. It embeds every picture once, before the training begins; the
+embeddings are kept in `cache` (2 MiB a picture, twice that with `flip`). The result answers prompts with the
+teacher's prompt encoder and mask decoder, which are taken over unchanged.
+
+The paper distilled SAM-ViT-H on SA-1B and published neither code nor length of this stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import nn
+
+from densevit.data.base import pictures_in
+from densevit.manifest import Manifest
+from densevit.models.build import PromptableModel, build
+from densevit.models.checkpoints import save_own
+from densevit.tasks.promptable import promptable_task
+from densevit.train.distillation import DistillationLoss, EmbeddedPictures, EmbeddingScores, take_over_prompts
+from densevit.train.distributed import training_device
+from densevit.train.embeddings import EmbeddingCache, PromptableTeacher
+from densevit.train.loop import Batches, Training
+from densevit.train.options import Options
+from densevit.train.start import start_from
+from densevit.variants import PROMPTABLE
+from densevit.zoo import find
+
+
+@dataclass(frozen=True)
+class DistillOptions(Options):
+    """The loop's settings and this recipe's own."""
+
+    steps: int = 20_000
+    optimizer: Literal["adamw", "muon"] = "muon"
+    learning_rate: float = 2e-3
+    warmup_steps: int = 100
+    ema_decay: float = 0.999
+    architecture: str = "sam-b1"  # a key of variants.PROMPTABLE
+    teacher: str = ""  # weights file of a promptable model; must be given
+    teacher_precision: Literal["fp32", "bf16"] = "fp32"  # of its arithmetic; its embeddings are kept in fp16
+    start: str = ""  # weights file of any task whose backbone to begin from, "" for random weights
+    loss: Literal["l2", "smooth_l1"] = "l2"
+    cosine: float = 0.0  # weight of the angle between the embeddings
+    padding: float = 0.1  # what cells beyond the picture count in the loss
+    flip: bool = True  # every picture enters mirrored, too, and the teacher embeds it twice
+    cache: str = ""  # folder of the teacher's embeddings, "" for DIR/embeddings
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.architecture not in PROMPTABLE:
+            known = ", ".join(PROMPTABLE)
+            raise ValueError(f"architecture must be one of {known}, got {self.architecture!r}")
+        if self.cosine < 0 or self.padding < 0:
+            raise ValueError("cosine and padding are weights, they must not be negative")
+
+
+def recipe(data: Path, options: DistillOptions) -> Training:
+    """Builds the training; `data` holds `train/` and `val/`."""
+    if not options.teacher:
+        raise ValueError("a distillation needs a teacher: --set teacher=FILE, such as mobile_sam.pt")
+    torch.manual_seed(options.seed)
+    device = training_device(options.device)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    manifest = find(options.architecture).manifest()
+    student = build(PROMPTABLE[options.architecture])
+    assert isinstance(student, PromptableModel)
+    if options.start:
+        start_from(student, Path(options.start))
+    teacher = PromptableTeacher(Path(options.teacher), device=str(device), precision=options.teacher_precision)
+    take_over_prompts(student, teacher.network)
+
+    task = promptable_task(manifest)
+    cache = EmbeddingCache(Path(options.cache) if options.cache else data / "embeddings", teacher)
+    train, val = (
+        EmbeddedPictures(pictures_in(data / part, recursive=True), task, cache, device=device, flip=flip)
+        for part, flip in (("train", options.flip), ("val", False))
+    )
+    cache.fill([*val.samples, *train.samples])
+    return Training(
+        model=student.to(device).to(memory_format=torch.channels_last),  # type: ignore[call-overload]
+        batches=Batches(len(train), train.batch),
+        loss=DistillationLoss(options.loss, options.cosine, options.padding),
+        validate=_Validation([EmbeddingScores(val, manifest, str(device))]),
+        metric="cosine",
+        save=lambda averaged, path, scores: _save(averaged, path, manifest, scores),
+        options=options,
+    )
+
+
+class _Validation:
+    """The scores of several parts together."""
+
+    def __init__(self, parts: Sequence[Callable[[nn.Module], dict[str, float]]]) -> None:
+        self.parts = parts
+
+    def __call__(self, averaged: nn.Module) -> dict[str, float]:
+        return {name: score for part in self.parts for name, score in part(averaged).items()}
+
+
+def _save(averaged: nn.Module, path: Path, manifest: Manifest, scores: dict[str, float]) -> None:
+    metrics = {f"val/{name}": round(score, 4) for name, score in scores.items()}
+    save_own(averaged, path, replace(manifest, metrics=metrics))

@@ -1,0 +1,179 @@
+"""Distillation of an image encoder: pictures with their teacher's embeddings, the loss, the scores.
+
+EfficientViT-SAM's first stage (arXiv 2402.05008, section 3.2): the embedding of Segment Anything's encoder is
+learned by its squared error, and the prompts' side of the teacher is taken over as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from densevit import imaging
+from densevit.manifest import Manifest
+from densevit.models.build import PromptableModel
+from densevit.runtimes.eager import EagerRuntime
+from densevit.tasks.promptable import EMBEDDING_SHAPE, Promptable
+from densevit.train.embeddings import EmbeddingCache
+
+CACHE_BYTES = 8 * 2**30
+"""Pictures up to this size stay in memory, the rest is read again at every use."""
+
+
+class EmbeddedPictures:
+    """Pictures as the student sees them, with what the teacher makes of them.
+
+    Pictures stay in memory at the student's working size; embeddings come from the disk.
+
+    Args:
+        paths: the pictures.
+        task: the student's preprocessing.
+        embeddings: of the teacher.
+        device: where batches are made.
+        flip: every picture enters twice, the second time mirrored.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        task: Promptable,
+        embeddings: EmbeddingCache,
+        *,
+        device: torch.device,
+        flip: bool,
+    ) -> None:
+        self.samples = [(path, mirrored) for mirrored in ((False, True) if flip else (False,)) for path in paths]
+        self._task = task
+        self._embeddings = embeddings
+        self._device = device
+        self._cache: dict[Path, NDArray[np.uint8]] = {}
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        """How many samples."""
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float16], NDArray[np.bool_]]:
+        """The student's input (3, S, S), the teacher's embedding (256, 64, 64), and which cells show the picture.
+
+        A cell (64, 64) counts as covered where the picture reaches into it.
+
+        Raises:
+            PictureError: the picture cannot be read.
+        """
+        path, mirrored = self.samples[index]
+        picture = self._picture(path)
+        tensors, placement = self._task.preprocess(picture[:, ::-1] if mirrored else picture)
+        rows, columns = EMBEDDING_SHAPE[1:]
+        covered = np.zeros((rows, columns), np.bool_)
+        height, width = (
+            -(-side * cells // whole)
+            for side, cells, whole in zip(placement.content, (rows, columns), placement.tensor, strict=True)
+        )
+        covered[:height, :width] = True
+        return tensors["image"][0], self._embeddings(path, mirrored), covered
+
+    def _picture(self, path: Path) -> NDArray[np.uint8]:
+        """At the working size, which preprocessing then leaves as it is."""
+        if path in self._cache:
+            return self._cache[path]
+        task = self._task
+        fitted, placement = imaging.fit(imaging.read(path), task.size, multiple=task.side_px, kind=task.resize)
+        picture = fitted[: placement.content.height, : placement.content.width].copy()
+        self._bytes += picture.nbytes
+        if self._bytes <= CACHE_BYTES:
+            self._cache[path] = picture
+        return picture
+
+    def batch(self, indices: Sequence[int], generator: torch.Generator) -> dict[str, Tensor]:
+        """Samples as they are; nothing is random about them.
+
+        Returns:
+            "image" (B, 3, S, S) float32 normalised, "embedding" (B, 256, 64, 64) float32, "covered" (B, 64, 64)
+            bool.
+        """
+        images, embeddings, covered = zip(*(self[index] for index in indices), strict=True)
+        return {
+            "image": torch.from_numpy(np.stack(images)).to(self._device),
+            "embedding": torch.from_numpy(np.stack(embeddings)).to(self._device).float(),
+            "covered": torch.from_numpy(np.stack(covered)).to(self._device),
+        }
+
+
+@dataclass(frozen=True)
+class DistillationLoss:
+    """Distance of two embeddings, mean over cells.
+
+    Attributes:
+        kind: squared error, or the one that grows linearly beyond 1.
+        cosine: weight of one minus the cosine between the channels of a cell.
+        padding: what a cell beyond the picture counts, where one that shows it counts 1. Not 0, because the
+            decoder's attention reads those cells as well.
+    """
+
+    kind: Literal["l2", "smooth_l1"] = "l2"
+    cosine: float = 0.0
+    padding: float = 0.1
+
+    def __call__(self, model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """-> "loss" and its parts."""
+        image = batch["image"].contiguous(memory_format=torch.channels_last)
+        student, teacher = model(image).float(), batch["embedding"]
+        shares = torch.where(batch["covered"], 1.0, self.padding)
+        shares = shares / shares.sum()
+        distance = F.mse_loss if self.kind == "l2" else F.smooth_l1_loss
+        parts = {"embedding": (distance(student, teacher, reduction="none").mean(dim=1) * shares).sum()}
+        total = parts["embedding"]
+        if self.cosine:
+            parts["cosine"] = ((1 - F.cosine_similarity(student, teacher, dim=1)) * shares).sum()
+            total = total + self.cosine * parts["cosine"]
+        return {"loss": total, **parts}
+
+
+class EmbeddingScores:
+    """How near the student's embeddings are to the teacher's on pictures, by the steps that predict.
+
+    Args:
+        pictures: with the teacher's embeddings.
+        manifest: of the student.
+        device: where it runs.
+    """
+
+    def __init__(self, pictures: EmbeddedPictures, manifest: Manifest, device: str) -> None:
+        self._pictures = pictures
+        self._manifest = manifest
+        self._device = device
+
+    def __call__(self, student: nn.Module) -> dict[str, float]:
+        """Means over cells that show the picture, then over pictures.
+
+        Returns:
+            "mse", the squared error, and "cosine", in percent.
+        """
+        runtime = EagerRuntime(student, self._manifest, device=self._device)
+        scores = []
+        for index in range(len(self._pictures)):
+            image, teacher, covered = self._pictures[index]
+            embedding = runtime.run("encode_image", {"image": image[None]})["embedding"][0][:, covered]
+            truth = teacher[:, covered].astype(np.float32)
+            norms = np.linalg.norm(embedding, axis=0) * np.linalg.norm(truth, axis=0)
+            cosine = (embedding * truth).sum(axis=0) / np.maximum(norms, 1e-12)
+            scores.append((np.square(embedding - truth).mean(), 100 * cosine.mean()))
+        mse, cosine = np.mean(scores, axis=0).tolist()
+        return {"mse": mse, "cosine": cosine}
+
+
+def take_over_prompts(student: PromptableModel, teacher: PromptableModel) -> None:
+    """Gives the student its teacher's prompt encoder and mask decoder, which stay as they are."""
+    for name in ("prompt_encoder", "mask_decoder"):
+        part = getattr(student, name)
+        part.load_state_dict(getattr(teacher, name).state_dict())
+        part.requires_grad_(False)

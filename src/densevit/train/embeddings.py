@@ -1,0 +1,122 @@
+"""A teacher's embeddings of pictures, kept on disk so that every picture is embedded once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+
+from densevit import imaging
+from densevit.foreign import open_network
+from densevit.models.build import PromptableModel
+from densevit.runtimes.base import Precision
+from densevit.runtimes.eager import EagerRuntime
+from densevit.tasks.promptable import EMBEDDING_SHAPE, promptable_task
+from densevit.weights import WeightsError, hash_file, hash_tensors, read_tensors, write_tensors
+
+_FORMAT = "densevit-embedding-1"
+
+
+class PromptableTeacher:
+    """A promptable model whose embeddings another image encoder learns.
+
+    Args:
+        path: weights file of any promptable model.
+        device: where it runs.
+        precision: of its arithmetic.
+
+    Raises:
+        ValueError: no such file, or not a promptable model.
+    """
+
+    def __init__(self, path: Path, *, device: str, precision: Precision = "fp32") -> None:
+        network, manifest = open_network(path, None)
+        if not isinstance(network, PromptableModel):
+            raise ValueError(f"{path}: the teacher must be a promptable model, got {manifest.architecture}")
+        self.network = network
+        self._task = promptable_task(manifest)
+        self._runtime = EagerRuntime(network, manifest, device=device, precision=precision)
+        read = (manifest.mean, manifest.std, manifest.size, manifest.resize, manifest.multiple)
+        self.identity = f"{hash_file(path)} {read} {self._runtime.precision}"
+        """Weights, preprocessing and precision: what else than the picture decides on the embedding."""
+
+    def __call__(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(H, W, 3) uint8 RGB -> (256, 64, 64), of the picture in the upper left of the teacher's square."""
+        tensors, placement = self._task.preprocess(picture)
+        return self._task.postprocess(self._runtime.run("encode_image", tensors), placement).embedding
+
+
+class EmbeddingCache:
+    """Embeddings in fp16, a file each, named by the picture's content and by the teacher's identity.
+
+    A file that is missing or damaged is made again.
+
+    Args:
+        folder: of the files; made if missing. 2 MiB a picture.
+        teacher: asked for what is not there.
+    """
+
+    def __init__(self, folder: Path, teacher: PromptableTeacher) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._teacher = teacher
+
+    def fill(self, samples: Sequence[tuple[Path, bool]]) -> None:
+        """Embeds what is not there yet, and shows how far it is; each process of a training takes its share.
+
+        Args:
+            samples: pictures, and whether they are mirrored.
+
+        Raises:
+            PictureError: a picture cannot be read.
+        """
+        rank, processes = (
+            int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1))
+        )
+        missing = [sample for sample in samples[rank::processes] if self._read(self._file(*sample)) is None]
+        for path, mirrored in track(
+            missing, "teacher", console=Console(stderr=True), disable=rank != 0 or not missing
+        ):
+            self(path, mirrored)
+
+    def __call__(self, path: Path, mirrored: bool) -> NDArray[np.float16]:
+        """The teacher's embedding of a picture or of its mirror image, (256, 64, 64).
+
+        Raises:
+            PictureError: the picture cannot be read.
+            ValueError: the teacher's answer does not fit into fp16.
+        """
+        file = self._file(path, mirrored)
+        kept = self._read(file)
+        if kept is not None:
+            return kept
+        picture = imaging.read(path)
+        embedding = self._teacher(picture[:, ::-1].copy() if mirrored else picture)
+        largest = np.abs(embedding).max()
+        if not largest <= np.finfo(np.float16).max:
+            raise ValueError(f"{path}: the teacher's embedding reaches {largest:.3g}, beyond fp16")
+        half = embedding.astype(np.float16)
+        tensors = {"embedding": half}
+        write_tensors(file, tensors, metadata={_FORMAT: hash_tensors(tensors)})
+        return half
+
+    def _file(self, path: Path, mirrored: bool) -> Path:
+        key = f"{_FORMAT} {self._teacher.identity} {hash_file(path)} {mirrored}"
+        return self._folder / f"{hashlib.sha256(key.encode()).hexdigest()[:40]}.safetensors"
+
+    def _read(self, file: Path) -> NDArray[np.float16] | None:
+        """What a file holds, None where there is none or it is not what was written."""
+        try:
+            tensors, metadata = read_tensors(file)
+        except WeightsError:
+            return None
+        embedding = tensors.get("embedding")
+        if embedding is None or embedding.shape != EMBEDDING_SHAPE or embedding.dtype != np.float16:
+            return None
+        return embedding.astype(np.float16, copy=False) if metadata.get(_FORMAT) == hash_tensors(tensors) else None
