@@ -129,11 +129,12 @@ def build(table: Architecture, *, classes: int | None = None, in_channels: int =
         return build_dense(table, classes=classes, in_channels=in_channels)
     if classes is not None:
         raise ValueError(f"{table.name} has no classes, got classes={classes}")
-    eps = table.backbone.norm_eps
     if isinstance(table, SuperResolutionTable):
         return build_super_resolution(table, in_channels=in_channels)
     backbone = Backbone(table.backbone, in_channels=in_channels)
-    return PromptableModel(ImageEncoder(backbone, table.neck), PromptEncoder(), MaskDecoder(norm_eps=eps))
+    return PromptableModel(
+        ImageEncoder(backbone, table.neck), PromptEncoder(), MaskDecoder(norm_eps=table.decoder_eps)
+    )
 
 
 def build_dense(

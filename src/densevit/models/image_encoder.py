@@ -28,10 +28,10 @@ class Neck(nn.Module):
         self.inputs = of_strides(features, table.strides)
         self.fusion = Fusion([features[i] for i in self.inputs], table.width, norm_eps=norm_eps)
         self.middle = residual_stack(table, norm_eps=norm_eps)
-        self.output = ConvNorm(table.width, table.width, 1, norm=False, bias=True)
+        self.output = ConvNorm(table.width, table.embedding, 1, norm=False, bias=True)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """All maps of the backbone, finest first -> (B, width, h, w)."""
+        """All maps of the backbone, finest first -> (B, embedding, h, w)."""
         out: Tensor = self.output(self.middle(self.fusion([maps[i] for i in self.inputs])))
         return out
 
@@ -48,7 +48,7 @@ class ImageEncoder(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.neck = Neck(table, backbone.features, norm_eps=backbone.table.norm_eps)
-        self.norm = ChannelNorm(table.width)
+        self.norm = ChannelNorm(table.embedding)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, S, S) normalised picture, zeros where it was padded -> (B, 256, 64, 64) embedding."""

@@ -57,6 +57,9 @@ def _promptable() -> Iterator[PromptableTable]:
     for name, depth in (("xl0", 6), ("xl1", 12)):
         neck = NeckTable(256, depth, 4, "fmb", "gelu", (64, 32, 16))
         yield PromptableTable(f"sam-{name}", for_segment_anything(name), neck, 1024)
+    # this project's own, for small devices; its decoder is MobileSAM's, hence the epsilon
+    neck = NeckTable(128, 4, 1, "fmb", "hswish", (32, 16, 8))
+    yield PromptableTable("sam-b1", BACKBONES["b1"], neck, 512, decoder_eps=1e-5)
 
 
 def _super_resolution() -> Iterator[SuperResolutionTable]:

@@ -167,8 +167,8 @@ class _Counter:
         self.fusion(_of_strides(features, neck.strides), neck.width)
         for _ in range(neck.depth):
             self.block(neck.block, neck.width, neck.width, neck.expand, 1, fewer_norm=False)
-        self.convolution(_Convolution(neck.width, neck.width, 1, norm=False, bias=True))
-        self.params += 2 * neck.width  # LayerNorm
+        self.convolution(_Convolution(neck.width, neck.embedding, 1, norm=False, bias=True))
+        self.params += 2 * neck.embedding  # LayerNorm
 
 
 def _of_strides(features: list[tuple[int, int, int]], strides: tuple[int, ...]) -> list[tuple[int, int, int]]:
@@ -242,6 +242,8 @@ def count(
     else:
         counter.neck(table.neck, features)
         encoder = counter.params
-        params = encoder + _prompt_encoder_params(table.neck.width) + _mask_decoder_params(table.neck.width)
+        params = (
+            encoder + _prompt_encoder_params(table.neck.embedding) + _mask_decoder_params(table.neck.embedding)
+        )
         return Cost(params, counter.macs, encoder)
     return Cost(counter.params, counter.macs)

@@ -109,6 +109,7 @@ class NeckTable:
     block: Literal["mb", "fmb"]
     activation: Activation
     strides: tuple[int, ...]  # coarsest first
+    embedding: int = 256  # channels of the result, Segment Anything's
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,7 @@ class PromptableTable:
     backbone: BackboneTable
     neck: NeckTable
     side_px: int  # height and width of the encoder's input
+    decoder_eps: float = 1e-6  # of the mask decoder's LayerNorms
 
 
 @dataclass(frozen=True)

@@ -58,9 +58,11 @@ def hash_tensors(tensors: Tensors) -> str:
 
 def write_tensors(path: Path, tensors: Tensors, *, metadata: Mapping[str, str]) -> None:
     """Writes a safetensors file with the header entries of `metadata`."""
+    # safetensors writes an array's memory as it lies, whatever its strides say
+    laid_out = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
     with replacing(path) as temporary:
         # not `save_file`, whose files only the owner may read
-        temporary.write_bytes(save(dict(tensors), metadata=dict(metadata)))
+        temporary.write_bytes(save(laid_out, metadata=dict(metadata)))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, NDArray[np.generic]], dict[str, str]]:
