@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,8 +117,15 @@ class HighResolutionData(Protocol):
         ...
 
 
+@runtime_checkable
 class PromptableData(Protocol):
-    """Pictures with outlined objects, read one at a time."""
+    """Pictures with outlined objects, read one at a time.
+
+    Attributes:
+        task: "promptable", by which such data are told from other pictures without classes.
+    """
+
+    task: Literal["promptable"]
 
     def __len__(self) -> int:
         """How many samples."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -151,6 +151,8 @@ class InstanceData:
     Raises:
         DataError: pictures are missing.
     """
+
+    task: Literal["promptable"] = "promptable"
 
     def __init__(self, instances: Instances, folder: Path, *, empty: bool = True) -> None:
         self.annotations = instances.path

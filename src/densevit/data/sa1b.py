@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from densevit.data.base import DataError, PromptableSample
 from densevit.data.instances import AnnotatedPicture, Annotation, promptable_sample, read_stored
@@ -26,6 +27,8 @@ class SA1B:
     Raises:
         DataError: no such picture there, or one without its annotations.
     """
+
+    task: Literal["promptable"] = "promptable"
 
     def __init__(self, root: Path, split: str) -> None:
         folder = root / split if (root / split).is_dir() else root

@@ -188,11 +188,11 @@ def _check_equal(
 def _test_tensor(source: TensorSpec, shape: tuple[int, ...], seed: int) -> NDArray[Any]:
     """A picture for pictures, as they are (B, H, W, C) or normalised (B, C, H, W); prompts; noise for others."""
     generator = np.random.default_rng(seed)
+    if source.dtype == "uint8":
+        _, height, width, channels = shape
+        return _test_picture(height, width, channels, seed)
     match source.name:
-        case "picture":
-            _, height, width, channels = shape
-            return _test_picture(height, width, channels, seed)
-        case "image":
+        case "image" | "picture":
             _, channels, height, width = shape
             picture = _test_picture(height, width, channels, seed).transpose(0, 3, 1, 2)
             return np.ascontiguousarray(picture.astype(np.float32) / 64 - 2)

@@ -140,7 +140,8 @@ class MaskUpsampling:
                 right = min(left + _PART_COLUMNS, columns[1])
                 column_weights, column_cells = self.columns.weights(left, right)
                 place = (slice(top - rows[0], bottom - rows[0]), slice(left - columns[0], right - columns[0]))
-                yield place, (row_weights @ logits[row_cells, column_cells]) @ column_weights.T
+                partial = row_weights @ logits[row_cells, column_cells]
+                yield place, np.matmul(partial, column_weights.T, dtype=np.float32)
 
 
 class _Axis:

@@ -1,0 +1,109 @@
+"""Scores of a model on a data set, through any runtime and by the very steps that predict.
+
+Several processes may share a data set: process r of n takes the samples r, r + n, r + 2 n, ...; what they sum
+are counts, so that the scores are those of one process to the last bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from densevit.data.base import AnyData, ClassificationData, HighResolutionData, PromptableData, SegmentationData
+from densevit.data.coco import Coco
+from densevit.data.detections import BoxDetections
+from densevit.data.table import KINDS
+from densevit.evaluate.base import ALONE, Evaluable, Evaluation, Progress
+from densevit.evaluate.classification import evaluate_classification
+from densevit.evaluate.promptable import Prompt, evaluate_detections, evaluate_promptable
+from densevit.evaluate.segmentation import evaluate_segmentation
+from densevit.evaluate.super_resolution import evaluate_super_resolution
+from densevit.peers import Peers
+from densevit.prompting.model import SegmentAnything
+
+__all__ = [
+    "Evaluation",
+    "evaluate",
+    "evaluate_classification",
+    "evaluate_detections",
+    "evaluate_promptable",
+    "evaluate_segmentation",
+    "evaluate_super_resolution",
+    "fitting",
+]
+
+
+def evaluate(
+    model: Evaluable,
+    data: AnyData,
+    *,
+    class_map: Sequence[int] | None = None,
+    prompt: Prompt = "box",
+    clicks: int = 1,
+    boxes: Mapping[int, BoxDetections] | None = None,
+    progress: Progress = lambda done, total: None,
+    peers: Peers = ALONE,
+) -> Evaluation:
+    """The scores of the model's task.
+
+    Args:
+        model: segments, classifies, enlarges or answers prompts.
+        data: of the same task.
+        class_map: as `evaluate_segmentation` says.
+        prompt: as `evaluate_promptable` says.
+        clicks: as `evaluate_promptable` says.
+        boxes: of a detector, by the number of the picture: average precision instead, as `evaluate_detections`.
+        progress: called with (pictures done, pictures in all) of this process.
+        peers: the processes that share the data.
+
+    Raises:
+        ValueError: data of another task, or what the task's evaluation says.
+    """
+    name, task = model.manifest.name, model.manifest.task
+    if _task_of(data) != task:
+        raise ValueError(f"{name}: its task is {task}, these data are of another; kinds that fit: {fitting(task)}")
+    if isinstance(data, SegmentationData):
+        return evaluate_segmentation(
+            model.task, model.runtime, data, class_map=class_map, progress=progress, peers=peers
+        )
+    if class_map is not None:
+        raise ValueError(f"{name}: a class map is for segmentation; leave it out")
+    if isinstance(model, SegmentAnything):
+        objects = cast("PromptableData", data)
+        if boxes is None:
+            return evaluate_promptable(
+                model, objects, prompt=prompt, clicks=clicks, progress=progress, peers=peers
+            )
+        return _detections(model, objects, boxes, progress, peers)
+    if task == "super_resolution":
+        pictures = cast("HighResolutionData", data)
+        return evaluate_super_resolution(model.task, model.runtime, pictures, progress=progress, peers=peers)
+    answers = cast("ClassificationData", data)
+    return evaluate_classification(model.task, model.runtime, answers, progress=progress, peers=peers)
+
+
+def fitting(task: str) -> str:
+    """The kinds of data for a task, as text for messages."""
+    return ", ".join(KINDS.get(task, ())) or "none"
+
+
+def _task_of(data: AnyData) -> str:
+    if isinstance(data, SegmentationData):
+        return "segmentation"
+    if isinstance(data, PromptableData):
+        return "promptable"
+    return "classification" if hasattr(data, "class_names") else "super_resolution"
+
+
+def _detections(
+    model: SegmentAnything,
+    data: PromptableData,
+    boxes: Mapping[int, BoxDetections],
+    progress: Progress,
+    peers: Peers,
+) -> Evaluation:
+    if not isinstance(data, Coco):
+        raise ValueError("average precision needs annotations in COCO's form; use coco:DIR")
+    if peers.size > 1:
+        raise ValueError("average precision is computed by one process; start it without torchrun")
+    return evaluate_detections(model, data, data.annotations, boxes, progress=progress)

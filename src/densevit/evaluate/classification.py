@@ -1,0 +1,72 @@
+"""Top-1 and top-5 accuracy."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from numpy.typing import NDArray
+
+from densevit.classes import class_table, imagenet_wnids
+from densevit.data.base import ClassificationData
+from densevit.evaluate.base import ALONE, Evaluation, Progress, ahead
+from densevit.imaging import Placement
+from densevit.metrics import ClassificationScore
+from densevit.peers import Peers
+from densevit.runtimes.base import Runtime
+from densevit.tasks.classification import Classification
+
+
+def evaluate_classification(
+    task: Classification,
+    runtime: Runtime,
+    data: ClassificationData,
+    *,
+    progress: Progress = lambda done, total: None,
+    peers: Peers = ALONE,
+) -> Evaluation:
+    """Top-1 and top-5 accuracy in percent.
+
+    Args:
+        task: of the model.
+        runtime: of the model.
+        data: pictures with one class each.
+        progress: called with (pictures done, pictures in all) of this process.
+        peers: the processes that share the data.
+
+    Raises:
+        ValueError: the classes of model and data differ, or there is no picture.
+        PeersLostError: another process ended.
+    """
+    classes = _model_classes(task.class_names, data.class_names)
+    score = ClassificationScore(len(task.class_names))
+    start = time.perf_counter()
+
+    def prepared(index: int) -> tuple[int, dict[str, NDArray[Any]], Placement]:
+        sample = data[index]
+        return sample.label, *task.preprocess(sample.picture)
+
+    share = range(peers.rank, len(data), peers.size)
+    for done, (label, tensors, placement) in enumerate(ahead(prepared, share), start=1):
+        answer = task.postprocess(runtime.run("forward", tensors), placement)
+        score.update(answer.logits, classes[label])
+        progress(done, len(share))
+    score.counts = peers.sum(score.state())
+    if not len(data):
+        raise ValueError("this data holds no picture; is it the right folder and split?")
+    return Evaluation(score.compute(), len(data), time.perf_counter() - start)
+
+
+def _model_classes(model: tuple[str, ...], data: tuple[str, ...]) -> list[int]:
+    """The model's class of each of the data's: by name, or by WordNet identifier if it knows ImageNet's."""
+    names = [model]
+    if model == class_table("imagenet").names:
+        names.append(imagenet_wnids())
+    for known in names:
+        index = {name: number for number, name in enumerate(known)}
+        if all(name in index for name in data):
+            return [index[name] for name in data]
+    raise ValueError(
+        f"the model knows {len(model)} classes ({', '.join(model[:3])} ...), the data {len(data)} "
+        f"({', '.join(data[:3])} ...); the names must agree, or be ImageNet's WordNet identifiers"
+    )

@@ -1,0 +1,76 @@
+"""Mean IoU and pixel accuracy."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from densevit.data.base import SegmentationData
+from densevit.evaluate.base import ALONE, Evaluation, Progress, ahead
+from densevit.imaging import Placement
+from densevit.metrics import SegmentationScore
+from densevit.peers import Peers
+from densevit.runtimes.base import Runtime
+from densevit.tasks.segmentation import Segmentation
+
+
+def evaluate_segmentation(
+    task: Segmentation,
+    runtime: Runtime,
+    data: SegmentationData,
+    *,
+    class_map: Sequence[int] | None = None,
+    progress: Progress = lambda done, total: None,
+    peers: Peers = ALONE,
+) -> Evaluation:
+    """Mean IoU and pixel accuracy in percent.
+
+    Args:
+        task: of the model.
+        runtime: of the model.
+        data: pictures with labels.
+        class_map: the data set's class of each of the model's classes, where they differ; -1 for none, which
+            counts as wrong wherever the truth is known.
+        progress: called with (pictures done, pictures in all) of this process.
+        peers: the processes that share the data.
+
+    Raises:
+        ValueError: the classes of model and data differ and no class map bridges them, or no pixel is labelled.
+        PeersLostError: another process ended.
+    """
+    mapping = _class_map(task, data, class_map)
+    score = SegmentationScore(data.class_names)
+    start = time.perf_counter()
+
+    def prepared(index: int) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]], Placement]:
+        sample = data[index]
+        return sample.labels, *task.preprocess(sample.picture)
+
+    share = range(peers.rank, len(data), peers.size)
+    for done, (labels, tensors, placement) in enumerate(ahead(prepared, share), start=1):
+        result = task.postprocess(runtime.run("forward", tensors), placement)
+        score.update(mapping[result.labels], labels)
+        progress(done, len(share))
+    score.confusion = peers.sum(score.state())
+    if not score.confusion.any():
+        raise ValueError("no pixel of this data has a known label; is it the right data and split?")
+    return Evaluation(score.compute(), len(data), time.perf_counter() - start)
+
+
+def _class_map(task: Segmentation, data: SegmentationData, given: Sequence[int] | None) -> NDArray[np.int64]:
+    if given is None:
+        if task.class_names != data.class_names:
+            raise ValueError(
+                f"the model knows {len(task.class_names)} classes ({', '.join(task.class_names[:3])} ...), "
+                f"the data {len(data.class_names)} ({', '.join(data.class_names[:3])} ...); pass a class map"
+            )
+        given = range(len(task.class_names))
+    if len(given) != len(task.class_names):
+        raise ValueError(f"the class map has {len(given)} entries, the model {len(task.class_names)} classes")
+    if any(type(entry) is not int or not -1 <= entry < len(data.class_names) for entry in given):
+        raise ValueError(f"the class map's entries must be integers in -1..{len(data.class_names) - 1}")
+    return np.array(given, np.int64)

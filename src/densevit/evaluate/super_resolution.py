@@ -1,0 +1,61 @@
+"""PSNR and SSIM on Y."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from densevit.data.base import HighResolutionData
+from densevit.evaluate.base import ALONE, Evaluation, Progress, ahead
+from densevit.imaging import Photo
+from densevit.metrics import SuperResolutionScore
+from densevit.peers import Peers
+from densevit.runtimes.base import Runtime
+from densevit.tasks.base import Arrays
+from densevit.tasks.super_resolution import SuperResolution, cropped_to_multiple, shrunk
+
+
+def evaluate_super_resolution(
+    task: SuperResolution,
+    runtime: Runtime,
+    data: HighResolutionData,
+    *,
+    progress: Progress = lambda done, total: None,
+    peers: Peers = ALONE,
+) -> Evaluation:
+    """PSNR in dB and SSIM in 0..1 on Y, as many pixels of the border left out as the scale is.
+
+    The low resolution is what MATLAB's antialiased bicubic makes of the pictures, cropped to a multiple of the
+    scale first.
+
+    Args:
+        task: of the model.
+        runtime: of the model.
+        data: high-resolution pictures.
+        progress: called with (pictures done, pictures in all) of this process.
+        peers: the processes that share the data.
+
+    Raises:
+        ValueError: a picture too small to be scored, or there is none.
+        PeersLostError: another process ended.
+    """
+    score = SuperResolutionScore(border_px=task.scale)
+    start = time.perf_counter()
+
+    def prepared(index: int) -> tuple[NDArray[np.uint8], Photo]:
+        high = cropped_to_multiple(data[index].picture, task.scale)
+        return high, Photo(shrunk(high, task.scale))
+
+    def run(tensors: Arrays) -> Arrays:
+        return runtime.run("forward", tensors)
+
+    share = range(peers.rank, len(data), peers.size)
+    for done, (high, low) in enumerate(ahead(prepared, share), start=1):
+        score.update(task.answer(low, run).image.astype(np.uint8, copy=False), high)
+        progress(done, len(share))
+    score.sums = peers.sum(score.state())
+    if not len(data):
+        raise ValueError("this data holds no picture; is it the right folder and split?")
+    return Evaluation(score.compute(), len(data), time.perf_counter() - start)
