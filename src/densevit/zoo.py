@@ -16,6 +16,7 @@ from densevit.weights import ASSETS, HubFile, is_cached
 _SEGMENTATION_FILES = "han-cai/efficientvit-seg"
 _CLASSIFICATION_FILES = "han-cai/efficientvit-cls"
 _PROMPTABLE_FILES = "mit-han-lab/efficientvit-sam"
+_MOBILE_SAM_FILES = "dhkim2810/MobileSAM"
 
 # Segment Anything's, for channels in 0..1
 _SAM_MEAN = (123.675 / 255, 116.28 / 255, 103.53 / 255)
@@ -192,30 +193,41 @@ _SEGMENT_ANYTHING = {
     "xl0": (1024, 47.5, 43.9, ""),
     "xl1": (1024, 47.8, 44.4, ""),
 }
+# EfficientViT (arXiv 2205.14756), Table 6: IoU on COCO val2017, the true boxes being the prompts
+_IOU_OF_BOXES = {
+    "sam-l0": (74.5, 81.4, 77.2, 68.2),
+    "sam-l1": (75.2, 81.8, 78.1, 68.9),
+    "mobile-sam": (72.8, 80.4, 75.9, 65.8),
+}
 
 
 # mean IoU on COCO val2017 with the annotations' boxes (EfficientViT paper, Table 6)
 _BOX_IOU = {
-    "l0": {"iou": 74.5, "iou_large": 81.4, "iou_medium": 77.2, "iou_small": 68.2},
-    "l1": {"iou": 75.2, "iou_large": 81.8, "iou_medium": 78.1, "iou_small": 68.9},
+    "sam-l0": {"iou": 74.5, "iou_large": 81.4, "iou_medium": 77.2, "iou_small": 68.2},
+    "sam-l1": {"iou": 75.2, "iou_large": 81.8, "iou_medium": 78.1, "iou_small": 68.9},
+    "mobile-sam": {"iou": 72.8, "iou_large": 80.4, "iou_medium": 75.9, "iou_small": 65.8},
 }
 
 
 def _promptable() -> Iterator[Entry]:
     for variant, (side, coco, lvis, sha256) in _SEGMENT_ANYTHING.items():
-        yield Entry(
-            f"sam-{variant}",
-            "promptable",
-            f"sam-{variant}",
-            "",
-            f"long:{side}",
-            f"long:{side}",
-            (side, side),
-            HubFile(_PROMPTABLE_FILES, f"efficientvit_sam_{variant}.pt", sha256),
-            {"coco_ap": coco, "lvis_ap": lvis, **_BOX_IOU.get(variant, {})},
-        )
-    # trained with the recipe sam_distill; nobody has published one
-    yield Entry("sam-b1", "promptable", "sam-b1", "", "long:512", "long:512", (512, 512))
+        file = HubFile(_PROMPTABLE_FILES, f"efficientvit_sam_{variant}.pt", sha256)
+        published = {"coco_ap": coco, "lvis_ap": lvis, **_BOX_IOU.get(f"sam-{variant}", {})}
+        yield _segment_anything(f"sam-{variant}", side, file, published)
+    # no weights yet
+    yield _segment_anything("sam-b1", 512, None, {})
+    sha256 = "6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f"
+    yield _segment_anything(
+        "mobile-sam", 1024, HubFile(_MOBILE_SAM_FILES, "mobile_sam.pt", sha256), _BOX_IOU["mobile-sam"]
+    )
+
+
+def _segment_anything(name: str, side: int, file: HubFile | None, published: dict[str, float]) -> Entry:
+    if name in _IOU_OF_BOXES:
+        figures = ("iou", "iou_large", "iou_medium", "iou_small")
+        published = published | dict(zip(figures, _IOU_OF_BOXES[name], strict=True))
+    size = f"long:{side}"
+    return Entry(name, "promptable", name, "", size, size, (side, side), file, published)
 
 
 def _super_resolution() -> Iterator[Entry]:

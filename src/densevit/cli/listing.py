@@ -23,6 +23,10 @@ _TITLES = {
     "top5": "top-5",
     "coco_ap": "COCO AP",
     "lvis_ap": "LVIS AP",
+    "iou": "IoU",
+    "iou_large": "IoU large",
+    "iou_medium": "IoU medium",
+    "iou_small": "IoU small",
     "psnr_y": "PSNR-Y",
     "ssim_y": "SSIM-Y",
 }

@@ -1,5 +1,4 @@
-"""Intersection over union of masks with their objects, by boxes or clicks; average precision by boxes of a detector.
-
+"""Intersection over union of masks with their objects, by boxes or clicks; average precision by detected boxes.
 
 The protocol of EfficientViT-SAM's evaluation (arXiv 2402.05008, section 4.2): prompts come from the annotations,
 of each prompt's three masks the one of the highest predicted quality counts, the figure is the mean over objects.

@@ -36,6 +36,18 @@ def to_map(tokens: Tensor, like: Tensor) -> Tensor:
     return _operator("Reshape", (tokens, shape), like=tokens, shape=(batch, channels, height, width))
 
 
+def reshaped(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """`x.reshape(shape)` with a side that follows the batch, where a tracer would write down the example's.
+
+    Args:
+        x: any tensor.
+        shape: with exactly one -1.
+    """
+    if not torch.onnx.is_in_onnx_export():
+        return x.reshape(shape)
+    return _operator("Reshape", (x, torch.tensor(shape)), like=x, shape=tuple(x.reshape(shape).shape))
+
+
 def bicubic_to(x: Tensor, like: Tensor) -> Tensor:
     """(B, C, h, w) -> (B, C, H, W) of `like`: bicubic with a = -0.75 and half-pixel centres, no antialiasing."""
     if not torch.onnx.is_in_onnx_export():

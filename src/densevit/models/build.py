@@ -13,11 +13,15 @@ from densevit.models.mask_decoder import MaskDecoder
 from densevit.models.prompt_decoder import MaskPromptDecoder, PromptDecoder, ProposalDecoder
 from densevit.models.prompts import PromptEncoder
 from densevit.models.super_resolution import SuperResolutionHead, calm, enlarge
+from densevit.models.tiny_vit import TinyViT
 from densevit.variants import (
     Architecture,
+    BackboneTable,
     ClassificationTable,
+    PromptableTable,
     SegmentationTable,
     SuperResolutionTable,
+    TinyViTTable,
     architecture,
 )
 
@@ -61,13 +65,13 @@ class PromptableModel(Network):
     """Segment Anything: an embedding of the picture, and masks from it for prompts (arXiv 2304.02643).
 
     Args:
-        image_encoder: EfficientViT with its neck.
+        image_encoder: EfficientViT with its neck, or TinyViT.
         prompt_encoder: points, boxes and masks become tokens.
         mask_decoder: tokens and the embedding become masks.
     """
 
     def __init__(
-        self, image_encoder: ImageEncoder, prompt_encoder: PromptEncoder, mask_decoder: MaskDecoder
+        self, image_encoder: ImageEncoder | TinyViT, prompt_encoder: PromptEncoder, mask_decoder: MaskDecoder
     ) -> None:
         super().__init__()
         self.image_encoder = image_encoder
@@ -131,10 +135,7 @@ def build(table: Architecture, *, classes: int | None = None, in_channels: int =
         raise ValueError(f"{table.name} has no classes, got classes={classes}")
     if isinstance(table, SuperResolutionTable):
         return build_super_resolution(table, in_channels=in_channels)
-    backbone = Backbone(table.backbone, in_channels=in_channels)
-    return PromptableModel(
-        ImageEncoder(backbone, table.neck), PromptEncoder(), MaskDecoder(norm_eps=table.decoder_eps)
-    )
+    return build_promptable(table, in_channels=in_channels)
 
 
 def build_dense(
@@ -156,6 +157,17 @@ def build_dense(
     return DenseModel(backbone, head)
 
 
+def build_promptable(table: PromptableTable, *, in_channels: int = 3) -> PromptableModel:
+    """A Segment Anything model with random weights."""
+    encoder = table.encoder
+    image_encoder = (
+        TinyViT(encoder, in_channels=in_channels)
+        if isinstance(encoder, TinyViTTable)
+        else ImageEncoder(encoder, in_channels=in_channels)
+    )
+    return PromptableModel(image_encoder, PromptEncoder(), MaskDecoder(norm_eps=table.decoder_norm_eps))
+
+
 def build_super_resolution(table: SuperResolutionTable, *, in_channels: int = 3) -> SuperResolutionModel:
     """A super-resolution model with random weights, which enlarges bicubically until it is trained."""
     backbone = Backbone(table.backbone, in_channels=in_channels)
@@ -173,13 +185,26 @@ def build_super_resolution(table: SuperResolutionTable, *, in_channels: int = 3)
 def with_ablations(
     table: Architecture, *, multi_scale: bool = True, global_attention: bool = True
 ) -> Architecture:
-    """The same architecture without what is switched off (paper, Table 1)."""
-    backbone = table.backbone
+    """The same architecture without what is switched off (paper, Table 1).
+
+    Raises:
+        ValueError: something is to be switched off in a network that is no EfficientViT.
+    """
+    if multi_scale and global_attention:
+        return table
+    if not isinstance(table, PromptableTable):
+        return replace(table, backbone=_ablated(table.backbone, multi_scale, global_attention))
+    encoder = table.encoder
+    if isinstance(encoder, TinyViTTable):
+        raise ValueError(f"{table.name} is no EfficientViT; multi_scale and global_attention must be True")
+    backbone = _ablated(encoder.backbone, multi_scale, global_attention)
+    return replace(table, encoder=replace(encoder, backbone=backbone))
+
+
+def _ablated(backbone: BackboneTable, multi_scale: bool, global_attention: bool) -> BackboneTable:
     if not multi_scale:
         backbone = backbone.without_multi_scale()
-    if not global_attention:
-        backbone = backbone.without_global_attention()
-    return replace(table, backbone=backbone)
+    return backbone if global_attention else backbone.without_global_attention()
 
 
 def create_model(
@@ -200,7 +225,7 @@ def create_model(
         global_attention: False removes the mixing of tokens.
 
     Raises:
-        ValueError: unknown architecture, or a count below 1.
+        ValueError: unknown architecture, a count below 1, or something switched off that is not there.
     """
     table = with_ablations(architecture(name), multi_scale=multi_scale, global_attention=global_attention)
     return build(table, classes=classes, in_channels=in_channels)

@@ -11,7 +11,7 @@ from densevit.models.blocks import residual_stack
 from densevit.models.channel_norm import ChannelNorm
 from densevit.models.fusion import Fusion
 from densevit.models.layers import ConvNorm
-from densevit.variants import NeckTable
+from densevit.variants import EfficientViTEncoderTable, NeckTable
 
 
 class Neck(nn.Module):
@@ -40,15 +40,15 @@ class ImageEncoder(nn.Module):
     """A picture becomes the embedding that prompts are answered from.
 
     Args:
-        backbone: gives the list of maps.
-        table: of the neck.
+        table: of the backbone and the neck.
+        in_channels: channels of the picture.
     """
 
-    def __init__(self, backbone: Backbone, table: NeckTable) -> None:
+    def __init__(self, table: EfficientViTEncoderTable, *, in_channels: int = 3) -> None:
         super().__init__()
-        self.backbone = backbone
-        self.neck = Neck(table, backbone.features, norm_eps=backbone.table.norm_eps)
-        self.norm = ChannelNorm(table.embedding)
+        self.backbone = Backbone(table.backbone, in_channels=in_channels)
+        self.neck = Neck(table.neck, self.backbone.features, norm_eps=table.backbone.norm_eps)
+        self.norm = ChannelNorm(table.neck.embedding)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, S, S) normalised picture, zeros where it was padded -> (B, 256, 64, 64) embedding."""

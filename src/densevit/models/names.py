@@ -14,7 +14,12 @@ from densevit.variants import (
     PromptableTable,
     SegmentationTable,
     SuperResolutionTable,
+    TinyViTTable,
 )
+
+_TINY_VIT_STEM = "image_encoder.patch_embed.seq.0.c.weight"
+_UNUSED = ("image_encoder.norm_head.", "image_encoder.head.")
+"""What MobileSAM's file has and its network does not: the classifier that the encoder was pretrained with."""
 
 Convention = Literal["own", "official", "timm"]
 """Whose names a checkpoint's tensors have."""
@@ -25,7 +30,9 @@ def official_name(name: str, table: Architecture) -> str:
     if isinstance(table, SuperResolutionTable):
         return name  # nobody else has published one
     if isinstance(table, PromptableTable):
-        return _official_promptable(name)
+        if isinstance(table.encoder, TinyViTTable):
+            return _official_tiny_vit(name)
+        return _official_promptable(name, table.encoder.backbone.family)
     if name.startswith("backbone."):
         return _official_backbone(name, table.backbone.family)
     if isinstance(table, SegmentationTable):
@@ -55,7 +62,7 @@ def timm_name(name: str, table: Architecture) -> str:
 def convention(keys: Iterable[str]) -> Convention:
     """Whose names these are; what nobody else would write counts as our own."""
     keys = list(keys)
-    if any(".op_list." in key for key in keys):
+    if any(".op_list." in key or key == _TINY_VIT_STEM for key in keys):
         return "official"
     return "timm" if any(key.startswith("stem.in_conv.") for key in keys) else "own"
 
@@ -83,6 +90,8 @@ def own_names(state: Mapping[str, Tensor], names: Iterable[str], table: Architec
             ours = {timm_name(name, table): name for name in names}
         case "own":
             return dict(state)
+    if isinstance(table, PromptableTable) and isinstance(table.encoder, TinyViTTable):
+        state = {key: tensor for key, tensor in state.items() if not key.startswith(_UNUSED)}
     return {ours.get(key, key): tensor for key, tensor in state.items()}
 
 
@@ -135,8 +144,16 @@ def _renamed(name: str, rules: tuple[tuple[str, str], ...]) -> str:
     return name
 
 
-def _official_promptable(name: str) -> str:
+def _official_promptable(name: str, family: str) -> str:
     if name.startswith("image_encoder.backbone."):
-        return "image_encoder." + _official_backbone(name.removeprefix("image_encoder."), "l")
+        return "image_encoder." + _official_backbone(name.removeprefix("image_encoder."), family)
     name = name.replace("image_encoder.neck.output.", "image_encoder.neck.output.0.")
     return _official_fusion(name, "image_encoder.neck")
+
+
+def _official_tiny_vit(name: str) -> str:
+    """MobileSAM's names, which differ from ours inside a convolution with its norm alone."""
+    if not name.startswith("image_encoder."):
+        return name
+    name = name.replace(".conv.", ".c.")
+    return re.sub(r"\.(seq\.\d+|conv\d|local_conv)\.norm\.", r".\1.bn.", name)

@@ -18,6 +18,7 @@ from densevit.variants import (
     PromptableTable,
     SegmentationTable,
     SuperResolutionTable,
+    TinyViTTable,
 )
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -38,11 +39,8 @@ def recognise(state: Mapping[str, Tensor]) -> Recognised | None:
     Args:
         state: tensors by the names of the file.
     """
-    count = len(shapes_of(state))
     for table in ARCHITECTURES.values():
         expected = shapes(table.name)
-        if len(expected) != count:
-            continue
         found = shapes_of(own_names(state, expected, table))
         if (fitting := _fitting(found, expected, table)) is not None:
             return fitting
@@ -94,8 +92,11 @@ def _fitting(found: Shapes, expected: Shapes, table: Architecture) -> Recognised
 
 def stem_name(table: Architecture) -> str:
     """Our name of the weight that reads the picture."""
-    prefix = "image_encoder." if isinstance(table, PromptableTable) else ""
-    return f"{prefix}backbone.stages.0.0.conv.weight"
+    if not isinstance(table, PromptableTable):
+        return "backbone.stages.0.0.conv.weight"
+    if isinstance(table.encoder, TinyViTTable):
+        return "image_encoder.patch_embed.seq.0.conv.weight"
+    return "image_encoder.backbone.stages.0.0.conv.weight"
 
 
 def classifier_name(table: Architecture) -> str:

@@ -1,6 +1,6 @@
-"""The tables that tell one EfficientViT from another, and what each one costs; nothing here needs torch.
+"""The tables that tell one network from another, and what each one costs; nothing here needs torch.
 
-A variant is data: a row of stages read by `densevit.models.backbone`, and a row per head.
+A variant is data: a row of stages read by `densevit.models.backbone` (or `models.tiny_vit`), and a row per head.
 """
 
 from densevit.variants.architectures import (
@@ -20,6 +20,7 @@ from densevit.variants.tables import (
     Block,
     ClassificationHeadTable,
     ClassificationTable,
+    EfficientViTEncoderTable,
     NeckTable,
     PromptableTable,
     SegmentationHeadTable,
@@ -28,6 +29,7 @@ from densevit.variants.tables import (
     SuperResolutionHeadTable,
     SuperResolutionTable,
 )
+from densevit.variants.tiny_vit import TINY_VIT_5M, TinyViTStage, TinyViTTable
 
 __all__ = [
     "ARCHITECTURES",
@@ -36,6 +38,7 @@ __all__ = [
     "PROMPTABLE",
     "SEGMENTATION",
     "SUPER_RESOLUTION",
+    "TINY_VIT_5M",
     "Activation",
     "Architecture",
     "BackboneTable",
@@ -43,6 +46,7 @@ __all__ = [
     "ClassificationHeadTable",
     "ClassificationTable",
     "Cost",
+    "EfficientViTEncoderTable",
     "NeckTable",
     "PromptableTable",
     "SegmentationHeadTable",
@@ -50,6 +54,8 @@ __all__ = [
     "Stage",
     "SuperResolutionHeadTable",
     "SuperResolutionTable",
+    "TinyViTStage",
+    "TinyViTTable",
     "architecture",
     "count",
 ]

@@ -11,6 +11,7 @@ from densevit.variants.tables import (
     Architecture,
     ClassificationHeadTable,
     ClassificationTable,
+    EfficientViTEncoderTable,
     NeckTable,
     PromptableTable,
     SegmentationHeadTable,
@@ -18,6 +19,7 @@ from densevit.variants.tables import (
     SuperResolutionHeadTable,
     SuperResolutionTable,
 )
+from densevit.variants.tiny_vit import TINY_VIT_5M
 
 
 def _segmentation() -> Iterator[SegmentationTable]:
@@ -51,15 +53,22 @@ def _classification() -> Iterator[ClassificationTable]:
 
 
 def _promptable() -> Iterator[PromptableTable]:
-    for name, depth in (("l0", 4), ("l1", 8), ("l2", 12)):
-        neck = NeckTable(256, depth, 1, "fmb", "gelu", (32, 16, 8))
-        yield PromptableTable(f"sam-{name}", for_segment_anything(name), neck, 512)
-    for name, depth in (("xl0", 6), ("xl1", 12)):
-        neck = NeckTable(256, depth, 4, "fmb", "gelu", (64, 32, 16))
-        yield PromptableTable(f"sam-{name}", for_segment_anything(name), neck, 1024)
-    # this project's own, for small devices; its decoder is MobileSAM's, hence the epsilon
+    rows = (
+        ("l0", 4, 1, (32, 16, 8), 512),
+        ("l1", 8, 1, (32, 16, 8), 512),
+        ("l2", 12, 1, (32, 16, 8), 512),
+        ("xl0", 6, 4, (64, 32, 16), 1024),
+        ("xl1", 12, 4, (64, 32, 16), 1024),
+    )
+    for name, depth, expand, strides, side_px in rows:
+        neck = NeckTable(256, depth, expand, "fmb", "gelu", strides)
+        encoder = EfficientViTEncoderTable(for_segment_anything(name), neck)
+        yield PromptableTable(f"sam-{name}", encoder, side_px, decoder_norm_eps=1e-6)
+    # ours: learns MobileSAM's embedding, and so has its decoder
     neck = NeckTable(128, 4, 1, "fmb", "hswish", (32, 16, 8))
-    yield PromptableTable("sam-b1", BACKBONES["b1"], neck, 512, decoder_eps=1e-5)
+    encoder = EfficientViTEncoderTable(BACKBONES["b1"], neck)
+    yield PromptableTable("sam-b1", encoder, 512, decoder_norm_eps=1e-5)
+    yield PromptableTable("mobile-sam", TINY_VIT_5M, 1024, decoder_norm_eps=1e-5)
 
 
 def _super_resolution() -> Iterator[SuperResolutionTable]:

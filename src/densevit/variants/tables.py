@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from densevit.variants.tiny_vit import TinyViTTable
+
 Block = Literal["ds", "res", "mb", "fmb", "att"]
 """Depthwise-separable, plain residual, MBConv, fused MBConv, EfficientViT module."""
 Activation = Literal["hswish", "gelu", "relu"]
@@ -109,18 +111,25 @@ class NeckTable:
     block: Literal["mb", "fmb"]
     activation: Activation
     strides: tuple[int, ...]  # coarsest first
-    embedding: int = 256  # channels of the result, Segment Anything's
+    embedding: int = 256  # channels of what it puts out
+
+
+@dataclass(frozen=True)
+class EfficientViTEncoderTable:
+    """An image encoder of EfficientViT-SAM: a backbone and the neck that reads its maps."""
+
+    backbone: BackboneTable
+    neck: NeckTable
 
 
 @dataclass(frozen=True)
 class PromptableTable:
-    """An image encoder for Segment Anything; prompt encoder and mask decoder are the same for all."""
+    """An image encoder for Segment Anything; prompt encoder and mask decoder differ in an epsilon alone."""
 
     name: str
-    backbone: BackboneTable
-    neck: NeckTable
+    encoder: EfficientViTEncoderTable | TinyViTTable
     side_px: int  # height and width of the encoder's input
-    decoder_eps: float = 1e-6  # of the mask decoder's LayerNorms
+    decoder_norm_eps: float  # of the LayerNorms in the mask decoder
 
 
 @dataclass(frozen=True)
