@@ -33,10 +33,13 @@ PUBLISHED = {  # learnable parameters, 1e9 multiply-accumulates, at the size
 }
 
 
+PUBLISHED_SAM = ("l0", "l1", "l2", "xl0", "xl1")
+
+
 def test_every_published_model_has_a_table():
     assert set(SEGMENTATION) == set(PUBLISHED)
     assert set(CLASSIFICATION) == {f"cls-{name}" for name in ("b0", "b1", "b2", "b3", "l1", "l2", "l3")}
-    assert set(PROMPTABLE) == {f"sam-{name}" for name in ("l0", "l1", "l2", "xl0", "xl1")}
+    assert set(PROMPTABLE) == {*(f"sam-{name}" for name in PUBLISHED_SAM), "sam-b1", "mobile-sam"}
     assert set(SUPER_RESOLUTION) == {f"sr-x{scale}{width}" for scale in (2, 3, 4) for width in ("", "-w0.75")}
     assert set(ARCHITECTURES) == {*SEGMENTATION, *CLASSIFICATION, *PROMPTABLE, *SUPER_RESOLUTION}
     assert set(BACKBONES) == {"b0", "b1", "b2", "b3", "l0", "l1", "l2", "l3", "xl0", "xl1"}
@@ -47,15 +50,22 @@ def test_an_unknown_architecture_lists_the_known():
         architecture("seg-b9")
 
 
-@pytest.mark.parametrize("name", PROMPTABLE)
+@pytest.mark.parametrize("name", PUBLISHED_SAM)
 def test_segment_anything_has_an_epsilon_of_its_own(name):
-    assert PROMPTABLE[name].backbone.norm_eps == 1e-6
+    table = PROMPTABLE[f"sam-{name}"]
+    assert table.encoder.backbone.norm_eps == table.decoder_norm_eps == 1e-6
 
 
-@pytest.mark.parametrize("name", PROMPTABLE)
+@pytest.mark.parametrize("name", ["sam-b1", "mobile-sam"])
+def test_models_with_the_decoder_of_mobile_sam_have_its_epsilon(name):
+    assert PROMPTABLE[name].decoder_norm_eps == 1e-5
+
+
+@pytest.mark.parametrize("name", [*(f"sam-{name}" for name in PUBLISHED_SAM), "sam-b1"])
 def test_necks_read_a_map_of_64_by_64(name):
     table = PROMPTABLE[name]
-    assert table.side_px // table.neck.strides[-1] == 64
+    assert table.side_px // table.encoder.neck.strides[-1] == 64
+    assert table.encoder.neck.embedding == 256
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

@@ -12,7 +12,8 @@ from densevit.variants import PROMPTABLE
 
 
 def test_every_table_has_a_reference():
-    assert ROWS.keys() == PROMPTABLE.keys()
+    # the others have references of their own, or no original
+    assert ROWS.keys() == PROMPTABLE.keys() - {"sam-b1", "mobile-sam"}
 
 
 @pytest.mark.parametrize("name", ROWS)

@@ -13,12 +13,14 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from densevit.foreign import manifest_of
 from densevit.graph import write_graph
-from densevit.models.build import Network, build, create_model
+from densevit.models.build import Network, PromptableModel, build, create_model
 from densevit.models.checkpoints import WeightsMismatchError, load_state, save_own, shapes_of
 from densevit.models.deploy import fold_norms
 from densevit.models.layers import ConvNorm
 from densevit.models.loading import load_network
+from densevit.models.mask_decoder import MaskDecoder
 from densevit.models.names import official_name, own_names
+from densevit.models.prompts import PromptEncoder
 from densevit.models.recognition import Recognised, recognise
 from densevit.models.tiny_vit import TinyViT, WindowAttention
 from densevit.runtimes.openvino import OpenVINORuntime
@@ -43,7 +45,8 @@ class Wrapped(Network):
         self.image_encoder = encoder
 
     def functions(self) -> dict[str, nn.Module]:
-        return {"encode_image": self.image_encoder}
+        whole = PromptableModel(self.image_encoder, PromptEncoder(), MaskDecoder())
+        return whole.functions()
 
 
 def loaded(table: TinyViTTable, weights: Invented) -> Wrapped:

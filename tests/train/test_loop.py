@@ -255,7 +255,6 @@ class TestFit:
     @pytest.mark.parametrize(
         "change",
         [
-            {"steps": 7},
             {"batch": 3},
             {"seed": 1},
             {"learning_rate": 1e-4},
@@ -267,6 +266,11 @@ class TestFit:
         fit(tiny(QUICK)[0], tmp_path, resume=False, stop_after=2)
         with pytest.raises(CheckpointError, match=rf"last\.pt.*\({next(iter(change))}\)"):
             fit(tiny(dataclasses.replace(QUICK, **change))[0], tmp_path, resume=True)
+
+    def test_resuming_with_another_length(self, tmp_path):
+        fit(tiny(QUICK)[0], tmp_path, resume=False, stop_after=2)
+        fit(tiny(dataclasses.replace(QUICK, steps=QUICK.steps + 2))[0], tmp_path, resume=True)
+        assert read_checkpoint(tmp_path / CHECKPOINT_NAME, device=CPU)["step"] == QUICK.steps + 2
 
     def test_resuming_with_options_that_change_nothing(self, tmp_path):
         fit(tiny(QUICK)[0], tmp_path, resume=False, stop_after=2)

@@ -99,7 +99,8 @@ def fit(training: Training, out: Path, *, resume: bool = False, stop_after: int 
     Args:
         training: what a recipe built.
         out: folder for everything; made if missing.
-        resume: go on from `out/last.pt`, exactly as if never stopped; start anew if there is none.
+        resume: go on from `out/last.pt`, exactly as if never stopped; start anew if there is none. `steps` may be
+            another number, and the learning rate then follows the new length from here on.
         stop_after: end after this many steps of this call, with a checkpoint (None: at the end).
 
     Returns:
@@ -240,8 +241,9 @@ class _Loop:
     def _restore(self, state: dict[str, Any]) -> None:
         ours = dataclasses.asdict(self.options)
         theirs = state["options"]
-        # these change neither samples nor steps; another device or thread count sums in another order, no more
-        free = {"device", "threads", "validate_every", "checkpoint_every"}
+        # these change neither samples nor steps; another device or thread count sums in another order, no more.
+        # Another length is what a training is resumed for, too: the rate follows the new one from here on
+        free = {"device", "threads", "validate_every", "checkpoint_every", "steps"}
         # a checkpoint from before an option existed was made with its default
         defaults = {field.name: field.default for field in dataclasses.fields(self.options)}
         changed = [key for key in ours if key not in free and ours[key] != theirs.get(key, defaults[key])]
