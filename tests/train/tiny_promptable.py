@@ -16,7 +16,10 @@ NAME = "sam-l0"
 def install(patch: pytest.MonkeyPatch) -> None:
     """Replaces the architecture by one of a sixtieth of its arithmetic."""
     table = PROMPTABLE[NAME]
-    small = replace(table, backbone=replace(BACKBONES["b0"], norm_eps=1e-6), neck=replace(table.neck, depth=0))
+    encoder = replace(
+        table.encoder, backbone=replace(BACKBONES["b0"], norm_eps=1e-6), neck=replace(table.encoder.neck, depth=0)
+    )
+    small = replace(table, encoder=encoder)
     patch.setitem(PROMPTABLE, NAME, small)
     patch.setitem(ARCHITECTURES, NAME, small)
 

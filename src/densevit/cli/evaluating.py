@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -23,15 +23,17 @@ from densevit.cli.options import (
 )
 from densevit.cli.progress import progress_bar
 from densevit.data.checking import check_samples
+from densevit.data.detections import read_detections
 from densevit.data.table import DATA, KINDS, kind_of, open_data
 from densevit.evaluate import Evaluation, fitting
 from densevit.evaluate import evaluate as evaluate_model
+from densevit.evaluate.promptable import Prompt
 from densevit.model import Model
 from densevit.peers import Alone, Peers
 from densevit.predict import require_torch
 from densevit.zoo import UnknownModelError, find
 
-_VAL_PICTURES = {"cityscapes": 500, "ade20k": 2000, "imagenet": 50_000}
+_VAL_PICTURES = {"coco": 5000, "cityscapes": 500, "ade20k": 2000, "imagenet": 50_000}
 _TITLES = {
     "miou": "mean IoU",
     "pixel_accuracy": "pixel accuracy",
@@ -39,6 +41,11 @@ _TITLES = {
     "top5": "top-5",
     "psnr_y": "PSNR on Y",
     "ssim_y": "SSIM on Y",
+    "iou": "mean IoU of masks",
+    "iou_small": "small",
+    "iou_medium": "medium",
+    "iou_large": "large",
+    "ap": "mask AP",
 }
 _UNITS = {"psnr_y": "dB", "ssim_y": ""}
 """Of what is no percentage."""
@@ -54,6 +61,14 @@ def evaluate(
         Path | None,
         typer.Option("--class-map", help="JSON list: the data's class of each of the model's classes."),
     ] = None,
+    prompt: Annotated[str, typer.Option("--prompt", help="What objects are asked for by: box or point.")] = "box",
+    clicks: Annotated[
+        int, typer.Option("--clicks", help="With --prompt point: clicks per object, each on the largest error.")
+    ] = 1,
+    boxes: Annotated[
+        Path | None,
+        typer.Option("--boxes", help="A detector's boxes (COCO results JSON): average precision of their masks."),
+    ] = None,
     weights: Weights = None,
     runtime: Runtime = "auto",
     precision: Precision = "fp32",
@@ -66,6 +81,7 @@ def evaluate(
     In fp32 unless told otherwise. Under torchrun several processes share the data, with the same result.
     """
     mapping = None if class_map is None else _read_class_map(class_map)
+    found = None if boxes is None else read_detections(boxes)
     kind = kind_of(data)
     if not is_file_name(model):
         # before anything is fetched
@@ -79,7 +95,14 @@ def evaluate(
         steps = len(range(0, len(samples), peers.size)) if peers.rank == 0 else 0
         with progress_bar("eval", steps) as advance:
             evaluation = evaluate_model(
-                loaded, samples, class_map=mapping, progress=lambda done, total: advance(), peers=peers
+                loaded,
+                samples,
+                class_map=mapping,
+                prompt=cast("Prompt", prompt),
+                clicks=clicks,
+                boxes=found,
+                progress=lambda done, total: advance(),
+                peers=peers,
             )
     if peers.rank != 0:
         return
@@ -92,7 +115,7 @@ def evaluate(
         "size": str(loaded.task.size),
         "images": evaluation.images,
         "metrics": evaluation.metrics,
-        "published": _published(loaded, kind, split, evaluation),
+        "published": _published(loaded, kind, split, evaluation) if prompt == "box" and boxes is None else None,
         "seconds": round(evaluation.seconds, 2),
     }
     if as_json:
@@ -134,7 +157,9 @@ def _published(model: Model[Any], kind: str, split: str, evaluation: Evaluation)
         entry = find(manifest.name)
     except UnknownModelError:
         return None
-    if entry.data_set != kind or entry.classes.names != manifest.class_names or split not in ("val", "validation"):
+    # promptable models know no classes; what is published of them is of COCO's boxes
+    measured_on = "coco" if entry.task == "promptable" else entry.data_set
+    if measured_on != kind or entry.classes.names != manifest.class_names or split not in ("val", "validation"):
         return None
     figures = {name: entry.published[name] for name in evaluation.metrics if name in entry.published}
     if not figures:
@@ -152,6 +177,9 @@ def _show(report: dict[str, Any]) -> None:
     _show_classes(metrics.pop("iou_per_class", {}))
     published = report["published"] or {}
     for name, value in metrics.items():
+        if value is None:
+            typer.echo(f"{_TITLES.get(name, name):>20}  absent")
+            continue
         unit = _UNITS.get(name, "%")
         digits = 4 if name == "ssim_y" else 2
         beside = f"   published {published[name]:.{digits}f} {unit}" if name in published else ""

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from densevit import __version__
-from densevit.cli import classifying, converting, evaluating, listing, segmenting, training, upscaling
+from densevit.cli import classifying, converting, evaluating, listing, masking, segmenting, training, upscaling
 from densevit.messages import one_line
 from densevit.runtimes.base import RuntimeFailedError
 
@@ -24,6 +24,7 @@ app = typer.Typer(
 app.command("segment")(segmenting.segment)
 app.command("classify")(classifying.classify)
 app.command("upscale")(upscaling.upscale)
+app.command("masks")(masking.masks)
 app.command("models")(listing.models)
 app.command("info")(listing.info)
 app.command("convert")(converting.convert)

@@ -28,7 +28,12 @@ WorkingSize = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
 
-VERBS = {"segmentation": "segment", "classification": "classify", "super_resolution": "upscale"}
+VERBS = {
+    "segmentation": "segment",
+    "classification": "classify",
+    "super_resolution": "upscale",
+    "promptable": "masks",
+}
 """Task -> the verb that answers it for pictures."""
 
 
