@@ -11,7 +11,7 @@ points, one mask or three; AdamW without warm-up; learning rate 8e-7 (4e-7 for t
 pictures, so for more processes both are multiplied. It went over SA-1B twice. Other than there, the predicted
 intersection over union learns too, and the weights kept are averaged ones.
 
-The decoder needs some 150 MB per prompt in fp32: `batch` times `masks` has to fit the device.
+The backward pass needs some 70 MB per prompt in fp32: `batch` times `masks` of them have to fit the device.
 """
 
 from __future__ import annotations
