@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from densevit.data.base import pictures_in
+from densevit.data.coco import Coco
 from densevit.manifest import Manifest
 from densevit.models.build import PromptableModel, build
 from densevit.models.checkpoints import save_own
@@ -29,6 +30,7 @@ from densevit.train.distillation import DistillationLoss, EmbeddedPictures, Embe
 from densevit.train.distributed import training_device
 from densevit.train.embeddings import EmbeddingCache, PromptableTeacher
 from densevit.train.loop import Batches, Training
+from densevit.train.mask_scores import BoxScores
 from densevit.train.options import Options
 from densevit.train.start import start_from
 from densevit.variants import PROMPTABLE
@@ -53,6 +55,7 @@ class DistillOptions(Options):
     padding: float = 0.1  # what cells beyond the picture count in the loss
     flip: bool = True  # every picture enters mirrored, too, and the teacher embeds it twice
     cache: str = ""  # folder of the teacher's embeddings, "" for DIR/embeddings
+    boxes: str = ""  # folder in COCO's layout whose "val" gives the score "iou" for boxes, too
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -85,12 +88,13 @@ def recipe(data: Path, options: DistillOptions) -> Training:
         EmbeddedPictures(pictures_in(data / part, recursive=True), task, cache, device=device, flip=flip)
         for part, flip in (("train", options.flip), ("val", False))
     )
+    boxes = [BoxScores(Coco(Path(options.boxes), "val"), manifest, str(device))] if options.boxes else []
     cache.fill([*val.samples, *train.samples])
     return Training(
         model=student.to(device).to(memory_format=torch.channels_last),  # type: ignore[call-overload]
         batches=Batches(len(train), train.batch),
         loss=DistillationLoss(options.loss, options.cosine, options.padding),
-        validate=_Validation([EmbeddingScores(val, manifest, str(device))]),
+        validate=_Validation([EmbeddingScores(val, manifest, str(device)), *boxes]),
         metric="cosine",
         save=lambda averaged, path, scores: _save(averaged, path, manifest, scores),
         options=options,

@@ -1,0 +1,57 @@
+"""A mask of the picture as shares of the mask decoder's cells."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from densevit.imaging import Size
+from densevit.tasks.prompts import FRAME_PX, MASK_SIDE
+
+
+class Coverage:
+    """From pixels of one picture to cells of the decoder's masks.
+
+    A cell is 4 x 4 pixels of the frame of 1024. What it is given is the share of it that the mask covers, so that
+    outlines lie between cells, where the enlarged logits cross 0.
+
+    Args:
+        content: what the picture was resized to in the frame.
+        picture: the picture's own size.
+    """
+
+    def __init__(self, content: Size, picture: Size) -> None:
+        self._rows = _shares(content.height, picture.height)
+        self._columns = _shares(content.width, picture.width)
+
+    def __call__(self, window: NDArray[np.bool_], top: int, left: int) -> NDArray[np.uint8]:
+        """The cells of a mask that is empty but for a window.
+
+        Args:
+            window: (h, w) bool.
+            top: the picture's row of the window's first.
+            left: the picture's column of the window's first.
+
+        Returns:
+            (256, 256) uint8, 255 where the mask covers all of a cell; 0 in cells beyond the picture.
+        """
+        height, width = window.shape
+        rows, columns = self._rows[:, top : top + height], self._columns[:, left : left + width]
+        down, across = rows.any(axis=1), columns.any(axis=1)
+        cells = np.zeros((MASK_SIDE, MASK_SIDE), np.uint8)
+        shares = rows[down] @ window.astype(np.float32) @ columns[across].T
+        cells[np.ix_(down, across)] = np.rint(255 * shares.clip(0, 1))
+        return cells
+
+
+def _shares(content_px: int, picture_px: int) -> NDArray[np.float32]:
+    """(256, pixels): how much of a cell's part within the picture is of each pixel; rows sum to 1, or to 0."""
+    scale = picture_px / content_px
+    edges = np.minimum(np.arange(MASK_SIDE + 1) * (FRAME_PX / MASK_SIDE) * scale, picture_px)[:, None]
+    pixels = np.arange(picture_px)
+    common = np.maximum(np.minimum(edges[1:], pixels + 1) - np.maximum(edges[:-1], pixels), 0)
+    lengths = np.diff(edges, axis=0)
+    shares: NDArray[np.float32] = np.divide(common, lengths, out=np.zeros_like(common), where=lengths > 0).astype(
+        np.float32
+    )
+    return shares
