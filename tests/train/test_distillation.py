@@ -14,7 +14,7 @@ from densevit.models.loading import load_network
 from densevit.recipes import sam_distill
 from densevit.recipes.sam_distill import DistillOptions
 from densevit.tasks.promptable import EMBEDDING_SHAPE, promptable_task
-from densevit.train.distillation import DistillationLoss, EmbeddedPictures, EmbeddingScores
+from densevit.train.distillation import DistillationLoss, EmbeddedPictures, EmbeddingScores, match_scale
 from densevit.train.loop import fit
 from densevit.zoo import find
 
@@ -101,7 +101,7 @@ class _Constant(Network):
         self.value.data[..., 32:] = 50
 
     def functions(self):
-        return {"encode_image": self}
+        return dict.fromkeys(TASK.signatures, self)
 
     def forward(self, x):
         return self.value.expand(len(x), -1, -1, -1)
@@ -113,6 +113,21 @@ def test_scores_are_of_the_cells_that_show_the_picture(tmp_path):
     pictures = EmbeddedPictures([path], TASK, constant, device=CPU, flip=False)
     scores = EmbeddingScores(pictures, find(tiny_promptable.NAME).manifest(), "cpu")(_Constant())
     assert scores == pytest.approx({"mse": 1.0, "cosine": 100.0})
+
+
+def test_the_student_begins_at_the_teachers_scale(tmp_path, monkeypatch):
+    tiny_promptable.install(monkeypatch)
+    student = tiny_promptable.write(tmp_path / "student.safetensors")
+    channel = torch.arange(EMBEDDING_SHAPE[0]).view(-1, 1, 1) / 100
+    noise = torch.randn(EMBEDDING_SHAPE, generator=torch.Generator().manual_seed(0))
+    teacher = (0.1 * (noise - 1) + channel).half().numpy()
+    path = tmp_path / "a.png"
+    imaging.save(tiny.picture(64, 64), path)
+    pictures = EmbeddedPictures([path], TASK, lambda path, mirrored: teacher, device=CPU, flip=True)
+    match_scale(student, pictures)
+    norm = student.image_encoder.norm
+    torch.testing.assert_close(norm.weight, torch.full_like(norm.weight, 0.1), atol=0.01, rtol=0)
+    torch.testing.assert_close(norm.bias, channel.flatten() - 0.1, atol=0.01, rtol=0)
 
 
 @pytest.fixture

@@ -102,7 +102,7 @@ def test_the_teacher_embeds_as_predicting_does(tmp_path, monkeypatch):
     tiny_promptable.write(path)
     picture = tiny.picture(61, 90)
     teacher = PromptableTeacher(path, device="cpu")
-    scene = load(path, runtime="eager", precision="fp32", device="cpu").predict(picture)
+    scene = load(path, runtime="eager", precision="fp32", device="cpu").encode(picture)
     np.testing.assert_array_equal(teacher(picture), scene.embedding)
     other = tmp_path / "other.safetensors"
     tiny_promptable.write(other, seed=1)

@@ -7,7 +7,7 @@ import torch
 
 from densevit.models.build import build
 from densevit.models.checkpoints import save_own
-from densevit.variants import ARCHITECTURES, BACKBONES, PROMPTABLE
+from densevit.variants import ARCHITECTURES, BACKBONES, PROMPTABLE, EfficientViTEncoderTable
 from densevit.zoo import find
 
 NAME = "sam-l0"
@@ -16,10 +16,10 @@ NAME = "sam-l0"
 def install(patch: pytest.MonkeyPatch) -> None:
     """Replaces the architecture by one of a sixtieth of its arithmetic."""
     table = PROMPTABLE[NAME]
-    encoder = replace(
-        table.encoder, backbone=replace(BACKBONES["b0"], norm_eps=1e-6), neck=replace(table.encoder.neck, depth=0)
-    )
-    small = replace(table, encoder=encoder)
+    encoder = table.encoder
+    assert isinstance(encoder, EfficientViTEncoderTable)
+    backbone = replace(BACKBONES["b0"], norm_eps=1e-6)
+    small = replace(table, encoder=replace(encoder, backbone=backbone, neck=replace(encoder.neck, depth=0)))
     patch.setitem(PROMPTABLE, NAME, small)
     patch.setitem(ARCHITECTURES, NAME, small)
 

@@ -26,7 +26,13 @@ from densevit.manifest import Manifest
 from densevit.models.build import PromptableModel, build
 from densevit.models.checkpoints import save_own
 from densevit.tasks.promptable import promptable_task
-from densevit.train.distillation import DistillationLoss, EmbeddedPictures, EmbeddingScores, take_over_prompts
+from densevit.train.distillation import (
+    DistillationLoss,
+    EmbeddedPictures,
+    EmbeddingScores,
+    match_scale,
+    take_over_prompts,
+)
 from densevit.train.distributed import training_device
 from densevit.train.embeddings import EmbeddingCache, PromptableTeacher
 from densevit.train.loop import Batches, Training
@@ -90,6 +96,7 @@ def recipe(data: Path, options: DistillOptions) -> Training:
     )
     boxes = [BoxScores(Coco(Path(options.boxes), "val"), manifest, str(device))] if options.boxes else []
     cache.fill([*val.samples, *train.samples])
+    match_scale(student, train)
     return Training(
         model=student.to(device).to(memory_format=torch.channels_last),  # type: ignore[call-overload]
         batches=Batches(len(train), train.batch),

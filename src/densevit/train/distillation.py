@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from densevit import imaging
 from densevit.manifest import Manifest
 from densevit.models.build import PromptableModel
+from densevit.models.channel_norm import ChannelNorm
 from densevit.runtimes.eager import EagerRuntime
 from densevit.tasks.promptable import EMBEDDING_SHAPE, Promptable
 from densevit.train.embeddings import EmbeddingCache
@@ -177,3 +178,23 @@ def take_over_prompts(student: PromptableModel, teacher: PromptableModel) -> Non
         part = getattr(student, name)
         part.load_state_dict(getattr(teacher, name).state_dict())
         part.requires_grad_(False)
+
+
+def match_scale(student: PromptableModel, pictures: EmbeddedPictures, *, count: int = 32) -> None:
+    """The student's last norm begins with the means and deviations of the teacher's channels.
+
+    Otherwise its embeddings begin with a deviation of 1, where MobileSAM's is 0.1, and hundreds of steps pass
+    until their size is right.
+
+    Args:
+        student: whose image encoder ends in a norm.
+        pictures: with the teacher's embeddings.
+        count: so many of them are looked at, at most.
+    """
+    norm = [layer for layer in student.image_encoder.modules() if isinstance(layer, ChannelNorm)][-1]
+    indices = np.linspace(0, len(pictures) - 1, min(count, len(pictures))).round().astype(int).tolist()
+    seen = [embedding[:, covered] for _, embedding, covered in (pictures[index] for index in indices)]
+    values = np.concatenate(seen, axis=1).astype(np.float32)
+    with torch.no_grad():
+        norm.weight.copy_(torch.from_numpy(values.std(axis=1)))
+        norm.bias.copy_(torch.from_numpy(values.mean(axis=1)))
