@@ -201,25 +201,15 @@ _IOU_OF_BOXES = {
 }
 
 
-# mean IoU on COCO val2017 with the annotations' boxes (EfficientViT paper, Table 6)
-_BOX_IOU = {
-    "sam-l0": {"iou": 74.5, "iou_large": 81.4, "iou_medium": 77.2, "iou_small": 68.2},
-    "sam-l1": {"iou": 75.2, "iou_large": 81.8, "iou_medium": 78.1, "iou_small": 68.9},
-    "mobile-sam": {"iou": 72.8, "iou_large": 80.4, "iou_medium": 75.9, "iou_small": 65.8},
-}
-
-
 def _promptable() -> Iterator[Entry]:
     for variant, (side, coco, lvis, sha256) in _SEGMENT_ANYTHING.items():
         file = HubFile(_PROMPTABLE_FILES, f"efficientvit_sam_{variant}.pt", sha256)
-        published = {"coco_ap": coco, "lvis_ap": lvis, **_BOX_IOU.get(f"sam-{variant}", {})}
+        published = {"coco_ap": coco, "lvis_ap": lvis}
         yield _segment_anything(f"sam-{variant}", side, file, published)
     # no weights yet
     yield _segment_anything("sam-b1", 512, None, {})
     sha256 = "6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f"
-    yield _segment_anything(
-        "mobile-sam", 1024, HubFile(_MOBILE_SAM_FILES, "mobile_sam.pt", sha256), _BOX_IOU["mobile-sam"]
-    )
+    yield _segment_anything("mobile-sam", 1024, HubFile(_MOBILE_SAM_FILES, "mobile_sam.pt", sha256), {})
 
 
 def _segment_anything(name: str, side: int, file: HubFile | None, published: dict[str, float]) -> Entry:

@@ -107,7 +107,9 @@ def test_masks_are_those_of_the_generator(case, size, monkeypatch):
     for index, mask in enumerate(found):
         twin = expected[int(overlaps[index].argmax())]
         # where several have the same pixels, any of them may be the twin
-        alike = [truth["predicted_iou"] for truth, like in zip(expected, overlaps[index], strict=True) if like > 0.99]
+        alike = [
+            truth["predicted_iou"] for truth, like in zip(expected, overlaps[index], strict=True) if like > 0.99
+        ]
         assert min(abs(mask.score - score) for score in alike) < 2e-3
         assert twin["area"] == pytest.approx(mask.area, rel=0.01, abs=1)
 

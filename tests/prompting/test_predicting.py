@@ -101,14 +101,9 @@ def test_ten_thousand_prompts_are_held_as_runs():
     scene = sam.encode(PICTURE)
     boxes = np.tile(np.array([[10, 10, 60, 60]]), (10_000, 1))
     # the answers are made up here: what is tested is that they are not collected as arrays
-    logits, scores = sam.runtime.run(
-        "decode_masks",
-        {
-            "embedding": scene.embedding[None],
-            "points": np.full((1, 2, 2), 300, np.float32),
-            "labels": np.ones((1, 2), np.float32),
-        },
-    ).values()
+    logits = np.full((1, 4, 256, 256), -9, np.float32)
+    logits[:, :, 3:9, 4:11] = 5
+    scores = np.ones((1, 4), np.float32)
 
     def run(function, tensors):
         count = len(tensors["points"])
