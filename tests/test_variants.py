@@ -13,6 +13,7 @@ from densevit.variants import (
     SEGMENTATION,
     SUPER_RESOLUTION,
     BackboneTable,
+    TinyViTTable,
     architecture,
     count,
 )
@@ -33,13 +34,13 @@ PUBLISHED = {  # learnable parameters, 1e9 multiply-accumulates, at the size
 }
 
 
-PUBLISHED_SAM = ("l0", "l1", "l2", "xl0", "xl1")
+PUBLISHED_SAM = ("sam-l0", "sam-l1", "sam-l2", "sam-xl0", "sam-xl1")
 
 
 def test_every_published_model_has_a_table():
     assert set(SEGMENTATION) == set(PUBLISHED)
     assert set(CLASSIFICATION) == {f"cls-{name}" for name in ("b0", "b1", "b2", "b3", "l1", "l2", "l3")}
-    assert set(PROMPTABLE) == {*(f"sam-{name}" for name in PUBLISHED_SAM), "sam-b1", "mobile-sam"}
+    assert set(PROMPTABLE) == {*PUBLISHED_SAM, "sam-b1", "mobile-sam"}
     assert set(SUPER_RESOLUTION) == {f"sr-x{scale}{width}" for scale in (2, 3, 4) for width in ("", "-w0.75")}
     assert set(ARCHITECTURES) == {*SEGMENTATION, *CLASSIFICATION, *PROMPTABLE, *SUPER_RESOLUTION}
     assert set(BACKBONES) == {"b0", "b1", "b2", "b3", "l0", "l1", "l2", "l3", "xl0", "xl1"}
@@ -52,20 +53,33 @@ def test_an_unknown_architecture_lists_the_known():
 
 @pytest.mark.parametrize("name", PUBLISHED_SAM)
 def test_segment_anything_has_an_epsilon_of_its_own(name):
-    table = PROMPTABLE[f"sam-{name}"]
+    table = PROMPTABLE[name]
     assert table.encoder.backbone.norm_eps == table.decoder_norm_eps == 1e-6
 
 
 @pytest.mark.parametrize("name", ["sam-b1", "mobile-sam"])
-def test_models_with_the_decoder_of_mobile_sam_have_its_epsilon(name):
+def test_the_decoder_of_mobile_sam_has_another(name):
     assert PROMPTABLE[name].decoder_norm_eps == 1e-5
 
 
-@pytest.mark.parametrize("name", [*(f"sam-{name}" for name in PUBLISHED_SAM), "sam-b1"])
-def test_necks_read_a_map_of_64_by_64(name):
+@pytest.mark.parametrize("name", PROMPTABLE)
+def test_embeddings_are_maps_of_64_by_64(name):
     table = PROMPTABLE[name]
-    assert table.side_px // table.encoder.neck.strides[-1] == 64
-    assert table.encoder.neck.embedding == 256
+    if isinstance(table.encoder, TinyViTTable):
+        # of the stem, and of the steps between the stages
+        stride, embedding = 4, table.encoder.embedding
+        for stage in table.encoder.stages[:-1]:
+            stride *= stage.down_stride
+    else:
+        stride, embedding = table.encoder.neck.strides[-1], table.encoder.neck.embedding
+    assert table.side_px // stride == 64
+    assert embedding == 256
+
+
+def test_the_neck_of_b1_is_narrower_than_the_embedding():
+    encoder = PROMPTABLE["sam-b1"].encoder
+    assert encoder.backbone is BACKBONES["b1"]
+    assert (encoder.neck.width, encoder.neck.depth, encoder.neck.embedding) == (128, 4, 256)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

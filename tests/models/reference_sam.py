@@ -19,10 +19,11 @@ class EncoderRow(Row):
     scale: int = 5
     neck_depth: int = 4
     neck_expand: int = 1
+    neck_width: int = 256
 
     @property
     def eps(self) -> float:
-        return 1e-6
+        return {"b": 1e-5, "l": 1e-6}[self.family]
 
 
 def _row(widths, depths, neck_depth, **more) -> EncoderRow:
@@ -40,6 +41,8 @@ ROWS = {
     "sam-l1": _row((32, 64, 128, 256, 512), (1, 1, 1, 6, 6), 8),
     "sam-l2": _row((32, 64, 128, 256, 512), (1, 2, 2, 8, 8), 12),
     "sam-xl0": _row((32, 64, 128, 256, 512, 1024), (0, 1, 1, 2, 3, 3), 6, **_XL),
+    # no checkpoint has been published
+    "sam-b1": EncoderRow("b", (16, 32, 64, 128, 256), (1, 2, 3, 3, 4), 16, 0, 0, 0, 0, None, neck_width=128),
     "sam-xl1": _row((32, 64, 128, 256, 512, 1024), (1, 2, 2, 4, 6, 6), 12, **_XL),
 }
 
@@ -55,6 +58,8 @@ class Encoder(Network):
 
     def backbone(self, x: Tensor) -> list[Tensor]:
         row = self.row
+        if row.family == "b":
+            return self.backbone_b(x)
         key = "backbone.stages.0.op_list"
         x = self.conv(f"{key}.0", x, row.widths[0], 3, 2, act=True)
         for i in range(1, row.depths[0] + 1):
@@ -82,10 +87,11 @@ class Encoder(Network):
         size = maps[-3].shape[-2:]
         total = torch.zeros((), dtype=torch.float64)
         for i, source in enumerate((maps[-1], maps[-2], maps[-3])):
-            y = self.conv(f"neck.input_ops.{i}.op_list.0", source, 256, 1)
+            y = self.conv(f"neck.input_ops.{i}.op_list.0", source, self.row.neck_width, 1)
             total = total + F.interpolate(y, size=size, mode="bicubic", align_corners=False)
         for i in range(self.row.neck_depth):
-            total = total + self.fmb(f"neck.middle.op_list.{i}.main", total, 256, self.row.neck_expand)
+            key, expand = f"neck.middle.op_list.{i}.main", self.row.neck_expand
+            total = total + self.fmb(key, total, self.row.neck_width, expand)
         y = self.conv("neck.output_ops.0.op_list.0", total, 256, 1, bias=True, norm=False)
         centred = y - y.mean(1, keepdim=True)
         normed = centred / torch.sqrt((centred**2).mean(1, keepdim=True) + 1e-6)

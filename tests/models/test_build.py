@@ -1,5 +1,7 @@
 """What is built is what the tables count: parameters, arithmetic, shapes."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -12,6 +14,7 @@ from densevit.models.build import build_dense, create_model, with_ablations
 from densevit.models.fusion import Fusion
 from densevit.models.heads import SegmentationHead
 from densevit.models.layers import ConvNorm, activation_layer
+from densevit.models.tiny_vit import WindowAttention
 from densevit.variants import (
     ARCHITECTURES,
     BACKBONES,
@@ -56,7 +59,19 @@ def counted_macs(model: nn.Module, x: torch.Tensor) -> int:
         nonlocal total
         total += out.numel() * layer.in_features
 
-    kinds = {nn.Conv2d: convolution, nn.Linear: linear, MultiScaleAttention: attention}
+    def window_attention(layer, inputs, out):
+        nonlocal total
+        batch, height, width, channels = inputs[0].shape
+        tokens = layer.window**2
+        windows = math.ceil(height / layer.window) * math.ceil(width / layer.window)
+        total += 2 * batch * windows * tokens**2 * channels
+
+    kinds = {
+        nn.Conv2d: convolution,
+        nn.Linear: linear,
+        MultiScaleAttention: attention,
+        WindowAttention: window_attention,
+    }
     hooks = [layer.register_forward_hook(kinds[type(layer)]) for layer in model.modules() if type(layer) in kinds]
     model.eval()(x)
     for hook in hooks:
@@ -108,6 +123,9 @@ def test_parameters_of_ablations(name, case):
         ("cls-l1", (65, 96)),
         ("sam-l0", (512, 512)),
         ("sam-xl1", (1024, 1024)),
+        ("sam-b1", (512, 512)),
+        ("mobile-sam", (1024, 1024)),
+        ("mobile-sam", (300, 201)),
     ],
 )
 def test_macs_are_those_of_the_layers_that_run(name, size):

@@ -12,11 +12,11 @@ from densevit.variants import PROMPTABLE
 
 
 def test_every_table_has_a_reference():
-    # the others have references of their own, or no original
-    assert ROWS.keys() == PROMPTABLE.keys() - {"sam-b1", "mobile-sam"}
+    # that of MobileSAM is in test_tiny_vit
+    assert ROWS.keys() | {"mobile-sam"} == PROMPTABLE.keys()
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", [name for name in ROWS if name != "sam-b1"])
 @pytest.mark.needs_shared
 def test_the_reference_itself_has_the_official_keys(name, official_shapes):
     listed = Listed()
@@ -26,7 +26,7 @@ def test_the_reference_itself_has_the_official_keys(name, official_shapes):
 
 
 # a quarter of the published side: every layer is there, and the wide ones still see several tokens
-@pytest.mark.parametrize(("name", "side"), [("sam-l0", 128), ("sam-xl0", 256)])
+@pytest.mark.parametrize(("name", "side"), [("sam-l0", 128), ("sam-xl0", 256), ("sam-b1", 128)])
 def test_equals_the_reference(name, side):
     x = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     weights = Invented(0)

@@ -15,7 +15,15 @@ from densevit.zoo import ZOO, find
 # reference/efficientvit.md, section 7; levels of 0..255
 MEAN = np.array([123.675, 116.28, 103.53])
 STD = np.array([58.395, 57.12, 57.375])
-SIDES = {"sam-l0": 512, "sam-l1": 512, "sam-l2": 512, "sam-xl0": 1024, "sam-xl1": 1024}
+SIDES = {
+    "sam-l0": 512,
+    "sam-l1": 512,
+    "sam-l2": 512,
+    "sam-xl0": 1024,
+    "sam-xl1": 1024,
+    "sam-b1": 512,
+    "mobile-sam": 1024,
+}
 
 
 def published(picture: np.ndarray, side: int) -> tuple[np.ndarray, tuple[int, int]]:
