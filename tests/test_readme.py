@@ -9,6 +9,11 @@ from pathlib import Path
 
 import pytest
 
+import blobs
+import densevit
+import tiny
+from densevit import imaging
+
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -23,8 +28,21 @@ def commands() -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in lines if line.startswith("densevit ")]
 
 
+def test_the_lines_about_prompts_run(tmp_path, monkeypatch):
+    _, block = blocks("python")
+    monkeypatch.chdir(tmp_path)
+    imaging.save(tiny.picture(480, 640), "street.jpg")
+    # weights are not at hand; blobs answer
+    monkeypatch.setattr(densevit, "load", lambda name, weights: blobs.model(), raising=False)
+    names = {"densevit": densevit}
+    exec(block, names)
+    assert (tmp_path / "out" / "masks.png").is_file()
+    assert (tmp_path / "out" / "street.rle.json").is_file()
+    assert len(names["result"]) == 2
+
+
 def test_the_ten_lines_of_python_run(tmp_path):
-    (block,) = blocks("python")
+    block, _ = blocks("python")
     (tmp_path / "examples").mkdir()
     picture = ROOT / "examples" / "leuven_street.jpg"
     (tmp_path / "examples" / picture.name).write_bytes(picture.read_bytes())
@@ -54,6 +72,7 @@ def test_there_are_commands():
         "segment",
         "classify",
         "upscale",
+        "masks",
         "models",
         "info",
         "convert",
