@@ -17,7 +17,8 @@ from densevit.foreign import open_network
 from densevit.masks import non_maximum_suppression
 from densevit.models.build import PromptableModel
 
-_SHIM = Path(__file__).resolve().parent.parent / "tests" / "torchvision_shim.py"
+# kept: what it declares lasts as long as its names
+_SHIM_NAMES = runpy.run_path(str(Path(__file__).resolve().parent.parent / "tests" / "torchvision_shim.py"))
 
 
 class Encoder(nn.Module):
@@ -37,7 +38,7 @@ class Encoder(nn.Module):
 
 def reference(weights: Path) -> Any:
     """Segment Anything with the file's parameters, a `Sam`."""
-    runpy.run_path(str(_SHIM))["make_torchvision_importable"]()
+    _SHIM_NAMES["make_torchvision_importable"]()
     from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 
     network, _ = open_network(weights, None)
