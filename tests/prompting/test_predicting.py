@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from blobs import CENTRES, model
 
 import tiny
+from blobs import CENTRES, model
 from densevit import masks
 from densevit.imaging import PictureError
 from densevit.prompting.model import PROMPTS_AT_ONCE
@@ -44,8 +44,9 @@ def test_one_call_equals_many():
     together = sam.predict(scene, points=points[:, None], keep_logits=True)
     assert len(together) == 3 * 70
     assert together.logits.shape == (210, 256, 256)
-    assert max(count for function, count in sam.runtime.calls if function == "decode_masks") == PROMPTS_AT_ONCE
-    for index in (0, 31, 32, 69):
+    # three about equal portions of at most 32
+    assert [count for function, count in sam.runtime.calls if function == "decode_masks"] == [24, 24, 22]
+    for index in (0, 23, 24, 69):
         alone = sam.predict(scene, points=points[index : index + 1], keep_logits=True)
         rows = slice(3 * index, 3 * index + 3)
         assert [mask.rle for mask in alone] == [mask.rle for mask in together.masks[rows]]

@@ -84,8 +84,15 @@ class RLE:
     def decode(self) -> NDArray[np.bool_]:
         """-> (H, W) bool, True inside."""
         height, width = self.size
-        inside = np.arange(len(self.counts)) % 2 > 0
-        return np.ascontiguousarray(np.repeat(inside, self.counts).reshape(width, height).T)
+        mask = np.zeros((height, width), np.bool_)
+        x0, y0, x1, y1 = self.box
+        if x1 > x0:
+            # the columns of the box alone; outside of it nothing has to be written
+            bounds = np.cumsum(self.counts, dtype=np.int64).clip(x0 * height, x1 * height)
+            counts = np.diff(bounds, prepend=x0 * height)
+            columns = np.repeat(np.arange(len(counts)) % 2 > 0, counts).reshape(x1 - x0, height)
+            mask[y0:y1, x0:x1] = columns[:, y0:y1].T
+        return mask
 
     def to_coco(self, *, compressed: bool = True) -> dict[str, Any]:
         """{"size": [H, W], "counts": text}, or a list of run lengths where not `compressed`; fit for JSON."""

@@ -128,8 +128,8 @@ class SegmentAnything(Model[Any]):
         """
         function = "decode_masks" if prompts.masks is None else "refine_masks"
         embedding = scene.embedding[None]
-        for first in range(0, len(prompts), PROMPTS_AT_ONCE):
-            tensors = {"embedding": embedding, **prompts.tensors(first, PROMPTS_AT_ONCE)}
+        for first, count in _portions(len(prompts)):
+            tensors = {"embedding": embedding, **prompts.tensors(first, count)}
             yield first, *answered(self.runtime.run(function, tensors), multimask=multimask)
 
     def propose(
@@ -147,8 +147,8 @@ class SegmentAnything(Model[Any]):
             scores (n, 3).
         """
         least = np.array([least_score], np.float32)
-        for first in range(0, len(prompts), PROMPTS_AT_ONCE):
-            tensors = {"embedding": scene.embedding[None], **prompts.tensors(first, PROMPTS_AT_ONCE)}
+        for first, count in _portions(len(prompts)):
+            tensors = {"embedding": scene.embedding[None], **prompts.tensors(first, count)}
             raw = self.runtime.run("propose_masks", {**tensors, "least_score": least})
             scores = raw["scores"][:, 1:]
             good = scores.max(axis=1) > least
@@ -182,6 +182,14 @@ class SegmentAnything(Model[Any]):
         """
         scene = source if isinstance(source, Scene) else self.encode(source, max_pixels=max_pixels)
         return everything(self, scene, options or EverythingOptions(), progress)
+
+
+def _portions(prompts: int) -> Iterator[tuple[int, int]]:
+    """(first, count) of portions, large and about equal: a runtime is fastest with shapes that it knows."""
+    portions = -(-prompts // PROMPTS_AT_ONCE)
+    size = -(-prompts // portions) if portions else 1
+    for first in range(0, prompts, size):
+        yield first, min(size, prompts - first)
 
 
 def _stacked(logits: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
