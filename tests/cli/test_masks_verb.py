@@ -69,7 +69,8 @@ def test_a_prompt_that_fits_one_picture_only(masks, picture, tmp_path):
     done = masks("a.png", "b.png", "--box", "300,200,400,300")
     assert done.code == 1
     (error,) = done.errors
-    assert "b.png" in error
+    assert "b.png: box 0, (300, 200, 400, 300), lies outside" in error
+    assert "cannot be written" not in error
     assert "outside the picture of 60 x 50" in error
     assert (tmp_path / "out" / "a.masks.jpg").is_file()
 

@@ -90,6 +90,9 @@ def _row(source: Source, result: Any, finish: Callable[[Source, Any], Row]) -> R
         return row | {"error": str(result)}
     try:
         return row | finish(source, result)
+    except PictureError as error:
+        # what was asked does not fit this picture
+        return row | {"error": str(error)}
     except (OSError, ValueError, MemoryError) as error:
         return row | {"error": f"{source.path}: its result cannot be written ({one_line(error)})"}
 
