@@ -238,3 +238,12 @@ class TestHash:
             for _ in range(3):
                 assert hash_file(path) == hashlib.sha256(b"old%d" % hour).hexdigest()
         assert len(read) == 4
+
+
+def test_tensors_that_lie_otherwise_in_memory(tmp_path):
+    rows = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    tensors = {"turned": rows.transpose(2, 0, 1), "every_second": rows[:, :, ::2]}
+    write_tensors(tmp_path / "a.safetensors", tensors, metadata={})
+    found, _ = read_tensors(tmp_path / "a.safetensors")
+    for name, tensor in tensors.items():
+        np.testing.assert_array_equal(found[name], tensor)
