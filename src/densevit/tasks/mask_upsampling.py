@@ -55,11 +55,8 @@ class MaskUpsampling:
         Returns:
             A window that holds every such pixel; of no pixels where there is none.
         """
-        cells = logits > threshold
-        rows, columns = self.rows.touched(cells.any(axis=1)), self.columns.touched(cells.any(axis=0))
+        rows, columns = self._touched(logits > threshold)
         found = np.zeros((rows[1] - rows[0], columns[1] - columns[0]), np.bool_)
-        if not found.size:
-            return Window(np.zeros((0, 0), np.bool_), 0, 0)
         for part, values in self._parts(logits, rows, columns):
             np.greater(values, threshold, out=found[part])
         return Window(found, rows[0], columns[0])
@@ -74,11 +71,8 @@ class MaskUpsampling:
         Returns:
             As `above`; and pixels above `offset` by pixels above -`offset`, 0 where there are none.
         """
-        cells = logits > -offset
-        rows, columns = self.rows.touched(cells.any(axis=1)), self.columns.touched(cells.any(axis=0))
+        rows, columns = self._touched(logits > -offset)
         found = np.zeros((rows[1] - rows[0], columns[1] - columns[0]), np.bool_)
-        if not found.size:
-            return Window(np.zeros((0, 0), np.bool_), 0, 0), 0.0
         raised = lowered = 0
         for part, values in self._parts(logits, rows, columns):
             np.greater(values, 0, out=found[part])
@@ -125,6 +119,11 @@ class MaskUpsampling:
         for part, found in self._parts(logits, (0, height), (0, width)):
             values[part] = found
         return values
+
+    def _touched(self, cells: Any) -> tuple[tuple[int, int], tuple[int, int]]:
+        """(256, 256) bool -> the picture's rows and columns that mix any of them; both or none."""
+        rows, columns = self.rows.touched(cells.any(axis=1)), self.columns.touched(cells.any(axis=0))
+        return ((0, 0), (0, 0)) if rows[0] == rows[1] or columns[0] == columns[1] else (rows, columns)
 
     def _parts(
         self, logits: NDArray[np.float32], rows: tuple[int, int], columns: tuple[int, int]
