@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from blobs import masks_of, model
 from torch import nn
 
 import tiny
+from blobs import masks_of, model
 from densevit.imaging import Size
 from densevit.masks import RLE, iou
 from densevit.prompting.everything import EverythingOptions
