@@ -63,8 +63,9 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, nargs="+", required=True)
     parser.add_argument("--megapixels", type=int, nargs="*", default=[1, 4, 16])
     parser.add_argument("--tiles", type=int, nargs="*", default=[128, 256, 512, 1024])
+    parser.add_argument("--precision", default="fp32", help="bf16 halves what a whole picture takes")
     options = parser.parse_args()
-    model = load(options.model, precision="fp32")
+    model = load(options.model, precision=options.precision)
     for path in options.pictures:
         original = imaging.read(path)
         size = Size(1500, 2100)
