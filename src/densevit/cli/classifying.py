@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from densevit import imaging
-from densevit.cli.options import Device, Json, Precision, Runtime, Weights, WorkingSize, load_model
+from densevit.cli.options import Device, Json, ModelChoice, Precision, Runtime, Weights, WorkingSize, load_model
 from densevit.cli.pictures import MaxPixels, Row, Sources, answer_pictures
 from densevit.imaging import Source
 from densevit.tasks.classification import ClassificationResult
@@ -17,9 +17,7 @@ from densevit.tasks.classification import ClassificationResult
 
 def classify(
     sources: Sources,
-    model: Annotated[str, typer.Option("--model", "-m", help="A model's name, or a graph or weights file.")] = (
-        "cls-b1-r224"
-    ),
+    model: ModelChoice = "cls-b1-r224",
     weights: Weights = None,
     runtime: Runtime = "auto",
     precision: Precision = "auto",

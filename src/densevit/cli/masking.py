@@ -11,7 +11,17 @@ from typing import Annotated, Any, Literal, get_args
 import typer
 
 from densevit import imaging
-from densevit.cli.options import Device, Json, Precision, Runtime, Weights, WorkingSize, load_model
+from densevit.cli.options import (
+    Device,
+    Json,
+    ModelChoice,
+    Out,
+    Precision,
+    Runtime,
+    Weights,
+    WorkingSize,
+    load_model,
+)
 from densevit.cli.pictures import MaxPixels, Row, Sources, answer_pictures
 from densevit.cli.progress import progress_bar
 from densevit.imaging import PictureError, Source
@@ -27,9 +37,7 @@ Multimask = Literal["auto", "one", "three"]
 
 def masks(
     sources: Sources,
-    model: Annotated[str, typer.Option("--model", "-m", help="A model's name, or a graph or weights file.")] = (
-        "sam-l0"
-    ),
+    model: ModelChoice = "sam-l0",
     weights: Weights = None,
     runtime: Runtime = "auto",
     precision: Precision = "auto",
@@ -53,7 +61,7 @@ def masks(
     crop_layers: Annotated[
         int, typer.Option("--crop-layers", help="Layers of crops that --everything looks at too.")
     ] = 0,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("out"),
+    out: Out = Path("out"),
     formats: Annotated[
         str, typer.Option("--format", "-f", help=f"What to write, by commas: {', '.join(FORMATS)}.")
     ] = "overlay",
@@ -114,14 +122,12 @@ def masks(
 
 
 def _everything(sam: SegmentAnything, scene: Scene, options: EverythingOptions) -> MasksResult:
-    total = sum(options.points_of(layer) ** 2 * 4**layer for layer in range(options.crop_layers + 1))
     reported = 0
-    with progress_bar("points", total) as advance:
+    with progress_bar("points", options.points_in_all) as advance:
 
         def progress(done: int, _: int) -> None:
             nonlocal reported
-            for _ in range(done - reported):
-                advance()
+            advance(done - reported)
             reported = done
 
         found = tuple(sam.everything(scene, options, progress=progress))

@@ -13,6 +13,8 @@ from densevit.runtimes.base import Precision as RuntimePrecision
 from densevit.weights import WEIGHTS_SUFFIXES
 from densevit.zoo import find
 
+ModelChoice = Annotated[str, typer.Option("--model", "-m", help="A model's name, or a graph or weights file.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")]
 Weights = Annotated[
     Path | None, typer.Option("--weights", help="Weights file for the named model: official, timm's, or own.")
 ]

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
+
+
+class Advance(Protocol):
+    """Moves a bar on."""
+
+    def __call__(self, steps: int = 1) -> None:
+        """By so many steps."""
+        ...
 
 
 @contextmanager
-def progress_bar(title: str, total: int) -> Iterator[Callable[[], None]]:
-    """Yields what is called after each of `total` steps."""
+def progress_bar(title: str, total: int) -> Iterator[Advance]:
+    """Yields what is called after each of `total` steps, or after several."""
     if total < 2 or not sys.stderr.isatty():
-        yield lambda: None
+        yield lambda steps=1: None
         return
     # rich costs a noticeable part of the start of a command that handles one picture
     from rich.console import Console
@@ -20,4 +29,4 @@ def progress_bar(title: str, total: int) -> Iterator[Callable[[], None]]:
     columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=total)
-        yield lambda: progress.advance(task)
+        yield lambda steps=1: progress.advance(task, steps)

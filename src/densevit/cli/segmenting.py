@@ -9,7 +9,17 @@ from typing import Annotated
 import typer
 
 from densevit import imaging
-from densevit.cli.options import Device, Json, Precision, Runtime, Weights, WorkingSize, load_model
+from densevit.cli.options import (
+    Device,
+    Json,
+    ModelChoice,
+    Out,
+    Precision,
+    Runtime,
+    Weights,
+    WorkingSize,
+    load_model,
+)
 from densevit.cli.pictures import MaxPixels, Row, Sources, answer_pictures
 from densevit.imaging import Source
 from densevit.tasks.segmentation import FORMATS, Format, SegmentationResult
@@ -17,15 +27,13 @@ from densevit.tasks.segmentation import FORMATS, Format, SegmentationResult
 
 def segment(
     sources: Sources,
-    model: Annotated[str, typer.Option("--model", "-m", help="A model's name, or a graph or weights file.")] = (
-        "seg-b0-camvid"
-    ),
+    model: ModelChoice = "seg-b0-camvid",
     weights: Weights = None,
     runtime: Runtime = "auto",
     precision: Precision = "auto",
     device: Device = "auto",
     size: WorkingSize = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("out"),
+    out: Out = Path("out"),
     formats: Annotated[
         str, typer.Option("--format", "-f", help=f"What to write, with commas: {', '.join(FORMATS)}.")
     ] = "overlay",

@@ -9,7 +9,17 @@ from typing import Annotated, Any, Literal, get_args
 import typer
 
 from densevit import imaging
-from densevit.cli.options import Device, Json, Precision, Runtime, Weights, WorkingSize, load_model
+from densevit.cli.options import (
+    Device,
+    Json,
+    ModelChoice,
+    Out,
+    Precision,
+    Runtime,
+    Weights,
+    WorkingSize,
+    load_model,
+)
 from densevit.cli.pictures import MaxPixels, Row, Sources, answer_pictures
 from densevit.imaging import Source
 from densevit.model import Model
@@ -21,9 +31,7 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 
 def upscale(
     sources: Sources,
-    model: Annotated[str, typer.Option("--model", "-m", help="A model's name, or a graph or weights file.")] = (
-        "sr-x2"
-    ),
+    model: ModelChoice = "sr-x2",
     weights: Weights = None,
     runtime: Runtime = "auto",
     precision: Precision = "auto",
@@ -32,7 +40,7 @@ def upscale(
     tile: Annotated[
         str, typer.Option("--tile", help="Pixels a side of what is enlarged at once; auto, or whole.")
     ] = "auto",
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("out"),
+    out: Out = Path("out"),
     file_format: Annotated[
         str, typer.Option("--format", "-f", help=f"What to write: {', '.join(FORMATS)}.")
     ] = "png",

@@ -53,6 +53,11 @@ class EverythingOptions:
         """Points per side in crops of a layer, at least 1."""
         return max(1, int(self.points_per_side / self.crop_points_downscale**layer))
 
+    @property
+    def points_in_all(self) -> int:
+        """Points of all crops of all layers; layer n has 2^n x 2^n crops."""
+        return sum(4**layer * self.points_of(layer) ** 2 for layer in range(self.crop_layers + 1))
+
 
 class Prompted(Protocol):
     """A promptable model: `densevit.prompting.model.SegmentAnything` is one."""
@@ -87,7 +92,6 @@ def everything(model: Prompted, scene: Scene, options: EverythingOptions, progre
     """
     picture = scene.placement.picture
     crops = crops_of(picture, options.crop_layers, options.crop_overlap_ratio)
-    total = sum(options.points_of(crop.layer) ** 2 for crop in crops)
     if len(crops) > 1 and scene.picture is None:
         raise ValueError("this scene holds no picture to cut crops from; encode the picture, or set crop_layers=0")
     done = 0
@@ -95,7 +99,7 @@ def everything(model: Prompted, scene: Scene, options: EverythingOptions, progre
     def advance(points: int) -> None:
         nonlocal done
         done += points
-        progress(done, total)
+        progress(done, options.points_in_all)
 
     if len(crops) == 1:
         yield from _in_crop(model, scene, crops[0], picture, options, advance)
