@@ -27,8 +27,8 @@ from densevit.data.coco import Coco
 from densevit.evaluate import evaluate_promptable
 from densevit.masks import RLE, encode, iou
 from densevit.metrics import MaskScore
-from densevit.predict import load
-from densevit.prompting.model import SegmentAnything
+from densevit.predict.loading import load
+from densevit.predict.segment_anything import SegmentAnything
 from reference_sam import generator, predictor_of, reference
 
 PICTURE = Path(__file__).resolve().parent.parent / "examples" / "leuven_street.jpg"

@@ -13,12 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from densevit.foreign import open_network
+from densevit.checkpoints.conversion import open_network
 from densevit.masks import non_maximum_suppression
 from densevit.models.build import PromptableModel
 
 # kept: what it declares lasts as long as its names
-_SHIM_NAMES = runpy.run_path(str(Path(__file__).resolve().parent.parent / "tests" / "torchvision_shim.py"))
+_SHIM_NAMES = runpy.run_path(
+    str(Path(__file__).resolve().parent.parent / "tests" / "helpers" / "torchvision_shim.py")
+)
 
 
 class Encoder(nn.Module):

@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 
 from densevit import imaging
-from densevit.models.loading import load_network
-from densevit.predict import load
+from densevit.checkpoints.loading import load_network
+from densevit.predict.loading import load
 from densevit.zoo import find
 from timing import milliseconds
 

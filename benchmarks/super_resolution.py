@@ -24,9 +24,9 @@ import torch
 from torch import nn
 
 from densevit import imaging
+from densevit.checkpoints.loading import load_network
 from densevit.metrics import SuperResolutionScore
 from densevit.models.deploy import for_export
-from densevit.models.loading import load_network
 from densevit.weights import ASSETS
 from peers import load_peer
 from timing import milliseconds

@@ -25,7 +25,7 @@ def _peak_bytes() -> int:
 
 def child(model_name: str, megapixels: int, precision: str) -> None:
     """Enlarges one picture and prints bytes before, at the peak, of input and output, and seconds."""
-    from densevit.predict import load
+    from densevit.predict.loading import load
 
     model = load(model_name, precision=precision)
     # the tile's graph is compiled and run once

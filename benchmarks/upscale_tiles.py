@@ -18,8 +18,8 @@ from densevit import imaging
 from densevit.imaging import Photo, Size
 from densevit.imaging.tiling import tiles
 from densevit.metrics import luma, psnr
-from densevit.model import Model
-from densevit.predict import load
+from densevit.predict.loading import load
+from densevit.predict.model import Model
 from densevit.tasks.super_resolution import cropped_to_multiple, shrunk
 
 WHOLE = None

@@ -18,18 +18,19 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "densevit"
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(layer.split())
     for layer in (
-        "files messages",
-        "imaging draw masks metrics labels variants manifest weights classes cache peers",
-        "tasks models peers_torch",
-        "zoo runtimes data",
-        "graph foreign",
-        "model",
-        "prompting",
-        "predict evaluate",
-        "train export",
-        "recipes",
-        "benchmark figures",
+        "core",
+        "imaging",
+        "labels masks metrics variants weights",
+        "tasks models",
+        "zoo",
+        "checkpoints data runtimes",
+        "export",
+        "predict",
+        "evaluate",
+        "train benchmark",
+        "recipes figures",
         "serve",
+        "integrations",
         "cli",
         "__main__",
     )
@@ -39,21 +40,21 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
 SIBLINGS: frozenset[tuple[str, str]] = frozenset()
 """(importer, imported) within one layer: none so far."""
 
-TORCH_HALF = ("models", "graph", "foreign", "train", "export", "recipes", "runtimes.eager", "peers_torch")
+TORCH_HALF = ("models", "checkpoints", "export", "train", "recipes", "runtimes.eager", "core.torch_processes")
 """The only modules that may import torch."""
 
 LAZY: dict[str, frozenset[str]] = {
-    "predict": frozenset({"graph", "foreign", "models", "runtimes.eager"}),
-    # peers_torch: an evaluation under torchrun has torch at hand, and its processes meet through it
-    "cli": frozenset({"train", "recipes", "foreign", "peers_torch"}),
+    "predict": frozenset({"export", "checkpoints", "models", "runtimes.eager"}),
+    # an evaluation under torchrun has torch at hand, and its processes meet through it
+    "cli": frozenset({"train", "recipes", "checkpoints", "core.torch_processes"}),
 }
 """Outside the torch half: which parts of it may be imported, and only inside functions."""
 
 OWNERS: dict[str, str] = {
     "openvino": "runtimes.openvino",
-    "onnx": "graph",
-    "onnxscript": "graph",
-    "onnx_ir": "graph",
+    "onnx": "export",
+    "onnxscript": "export",
+    "onnx_ir": "export",
     "onnxruntime": "runtimes.onnx",
     "huggingface_hub": "weights.hub",
     "pycocotools": "data.coco_tools",
@@ -337,7 +338,7 @@ def write(root: Path, files: dict[str, str]) -> Path:
         (torch_violations, "predict.py", "from densevit.models.build import create_model"),
         (torch_violations, "predict.py", "from densevit.runtimes import eager"),
         (torch_violations, "predict.py", "def f():\n    from densevit.train.loop import fit"),
-        (torch_violations, "evaluate.py", "def f():\n    from densevit.graph import write_graph"),
+        (torch_violations, "evaluate.py", "def f():\n    from densevit.export import write_graph"),
         (torch_violations, "cli/train.py", "from densevit.train.loop import fit"),
         (owner_violations, "predict.py", "import openvino as ov"),
         (owner_violations, "zoo.py", "def f():\n    from huggingface_hub import hf_hub_download"),
@@ -367,9 +368,9 @@ def test_the_rules_find_what_they_forbid(tmp_path, check, file, text):
 @pytest.mark.parametrize(
     ("file", "text"),
     [
-        ("imaging/a.py", "from densevit.imaging.b import c\nfrom densevit.files import d\nfrom . import b"),
+        ("imaging/a.py", "from densevit.imaging.b import c\nfrom densevit.core.files import d\nfrom . import b"),
         ("predict.py", "from densevit import imaging\nfrom densevit import __version__"),
-        ("predict.py", "def f():\n    from densevit.graph import g\n    from densevit.runtimes.eager import E"),
+        ("predict.py", "def f():\n    from densevit.export import g\n    from densevit.runtimes.eager import E"),
         ("predict.py", "if TYPE_CHECKING:\n    from densevit.models.build import DenseModel"),
         ("cli/train.py", "def f():\n    from densevit.train.loop import fit\n    import typer"),
         ("runtimes/eager.py", "import torch\nfrom densevit.models.deploy import fold"),

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import tiny
 from densevit.zoo import ZOO
+from helpers import tiny
 
 # What the extras install. The finder answers as if they were not there, for `import` and `find_spec` alike.
 WITHOUT = """

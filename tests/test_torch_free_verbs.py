@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-import tiny
-from densevit.manifest import Manifest
+from densevit.core.manifest import Manifest
 from densevit.zoo import ZOO
+from helpers import tiny
 from test_torch_free import WITHOUT, python
 
 NAMES = ("ant", "bee", "cat", "dog", "elk", "fox", "red panda")
@@ -67,7 +67,7 @@ def classifier(architecture: str = "cls-b0", classes: int = len(NAMES)):
 @functools.cache
 def classifier_file() -> Path:
     """The small classifier as an own weights file."""
-    from densevit.models.checkpoints import save_own
+    from densevit.checkpoints.state import save_own
 
     path = tiny.folder() / "tiny-classifier.safetensors"
     save_own(classifier(), path, classifier_manifest())
@@ -77,8 +77,8 @@ def classifier_file() -> Path:
 @functools.cache
 def classifier_graph() -> Path:
     """The same as a graph file; to export it takes about ten seconds."""
-    from densevit.graph import write_graph
-    from densevit.models.loading import load_network
+    from densevit.checkpoints.loading import load_network
+    from densevit.export import write_graph
 
     path = tiny.folder() / "tiny-classifier.onnx"
     write_graph(*load_network(classifier_file(), None), path)
@@ -114,7 +114,7 @@ def verbs_without_torch(*verbs: list[object], cwd: Path) -> list[tuple[int, str,
 
 
 def test_classify_with_a_graph_file(tmp_path):
-    from densevit.predict import load
+    from densevit.predict.loading import load
 
     for name, seed in (("a/x.png", 0), ("b/x.png", 1)):
         (tmp_path / "in" / name).parent.mkdir(parents=True)

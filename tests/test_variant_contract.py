@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-import tiny
+from densevit.checkpoints.names import official_name
 from densevit.models.build import build
-from densevit.models.names import official_name
-from densevit.predict import load
-from densevit.prompting.model import SegmentAnything
+from densevit.predict.loading import load
+from densevit.predict.segment_anything import SegmentAnything
 from densevit.tasks.classification import ClassificationResult
 from densevit.tasks.promptable import Promptable, Scene
 from densevit.tasks.segmentation import SegmentationResult
 from densevit.tasks.super_resolution import SuperResolutionResult
 from densevit.variants import ARCHITECTURES, PROMPTABLE
 from densevit.zoo import ZOO
+from helpers import tiny
 
 PICTURE = tiny.picture(300, 500)
 # at 1024x1707 pixels, the published size of such a picture, L2 takes half a minute: the picture as it is will do

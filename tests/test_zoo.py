@@ -3,9 +3,9 @@
 import pytest
 
 from densevit import zoo
-from densevit.classes import class_table
+from densevit.core.classes import class_table
+from densevit.core.manifest import Manifest
 from densevit.imaging import SizePolicy
-from densevit.manifest import Manifest
 from densevit.tasks.table import task_for
 from densevit.variants import architecture
 from densevit.zoo import ZOO, UnknownModelError, find, made_of

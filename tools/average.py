@@ -16,8 +16,8 @@ from typing import Annotated
 import torch
 import typer
 
-from densevit.models.checkpoints import save_own
-from densevit.models.loading import load_network
+from densevit.checkpoints.loading import load_network
+from densevit.checkpoints.state import save_own
 
 
 def main(

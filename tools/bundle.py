@@ -16,13 +16,13 @@ from typing import Annotated
 
 import typer
 
+from densevit.checkpoints.loading import load_network
+from densevit.checkpoints.state import save_own
+from densevit.core.manifest import Manifest
 from densevit.data.table import open_data
 from densevit.evaluate import evaluate
-from densevit.graph import write_graph
-from densevit.manifest import Manifest
-from densevit.models.checkpoints import save_own
-from densevit.models.loading import load_network
-from densevit.predict import load
+from densevit.export import write_graph
+from densevit.predict.loading import load
 from densevit.runtimes.openvino import supports
 from densevit.weights import ASSETS
 

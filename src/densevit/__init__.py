@@ -11,10 +11,10 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from densevit.imaging import PictureError
-    from densevit.model import Model
     from densevit.models.build import create_model
-    from densevit.predict import load
-    from densevit.prompting.model import SegmentAnything
+    from densevit.predict.loading import load
+    from densevit.predict.model import Model
+    from densevit.predict.segment_anything import SegmentAnything
     from densevit.tasks.classification import ClassificationResult
     from densevit.tasks.mask_result import Mask, MasksResult
     from densevit.tasks.promptable import Scene
@@ -40,14 +40,14 @@ _HOMES = {
     "ClassificationResult": "densevit.tasks.classification",
     "Mask": "densevit.tasks.mask_result",
     "MasksResult": "densevit.tasks.mask_result",
-    "Model": "densevit.model",
+    "Model": "densevit.predict.model",
     "PictureError": "densevit.imaging",
     "Scene": "densevit.tasks.promptable",
-    "SegmentAnything": "densevit.prompting.model",
+    "SegmentAnything": "densevit.predict.segment_anything",
     "SegmentationResult": "densevit.tasks.segmentation",
     "SuperResolutionResult": "densevit.tasks.super_resolution",
     "create_model": "densevit.models.build",
-    "load": "densevit.predict",
+    "load": "densevit.predict.loading",
 }
 
 
@@ -66,9 +66,9 @@ def __getattr__(name: str) -> Any:
 
 def _needs_torch(name: str) -> Any:
     def refuse(*_: object, **__: object) -> None:
-        from densevit.predict import TorchNeededError
+        from densevit.core.errors import UnavailableError
 
-        raise TorchNeededError(f"densevit.{name} needs PyTorch: pip install 'densevit[torch]'")
+        raise UnavailableError(f"densevit.{name} needs PyTorch: pip install 'densevit[torch]'")
 
     return refuse
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from densevit.classes import ClassTable, class_table
-from densevit.manifest import IMAGENET_MEAN, IMAGENET_STD, Manifest, super_resolution_manifest
+from densevit.core.classes import ClassTable, class_table
+from densevit.core.errors import UsageError
+from densevit.core.manifest import IMAGENET_MEAN, IMAGENET_STD, Manifest, super_resolution_manifest
 from densevit.variants import Cost, architecture, count
 from densevit.weights import ASSETS, HubFile, is_cached
 
@@ -23,7 +24,7 @@ _SAM_MEAN = (123.675 / 255, 116.28 / 255, 103.53 / 255)
 _SAM_STD = (58.395 / 255, 57.12 / 255, 57.375 / 255)
 
 
-class UnknownModelError(ValueError):
+class UnknownModelError(UsageError):
     """No model of that name; the message lists those there are."""
 
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from made import picture, refused, save
 
 from densevit.data.ade20k import ADE20K
+from helpers.made import picture, refused, save
 
 VALUES = np.array([[0, 1, 2], [149, 150, 0]])
 

@@ -6,8 +6,6 @@ import json
 
 import numpy as np
 import pytest
-from made import refused
-from made_coco import ANNOTATIONS, contents, write_json
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -16,6 +14,8 @@ from densevit.data.coco_tools import rasterised
 from densevit.data.detections import MaskDetection
 from densevit.imaging import Size
 from densevit.masks import encode
+from helpers.made import refused
+from helpers.made_coco import ANNOTATIONS, contents, write_json
 
 KEYS = ["ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large"]
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from made import refused
 
 from densevit.data.base import ClassificationSample, DataError, SegmentationSample
 from densevit.data.checking import MOST, SAMPLES, check_samples, spread
+from helpers.made import refused
 
 
 class Labels:

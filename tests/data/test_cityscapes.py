@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from made import picture, refused, save
 
 from densevit.data.cityscapes import Cityscapes
+from helpers.made import picture, refused, save
 
 # reference/efficientvit.md, section 6
 OF_LABEL = {7: 0, 8: 1, 11: 2, 12: 3, 13: 4, 17: 5, 19: 6, 20: 7, 21: 8, 22: 9, 23: 10, 24: 11, 25: 12, 26: 13}

@@ -4,8 +4,6 @@ import sys
 
 import numpy as np
 import pytest
-from made import picture, refused, save
-from made_coco import ANNOTATIONS, IMAGES, contents, write, write_json
 from PIL import Image
 from pycocotools import mask as tools
 from pycocotools.coco import COCO
@@ -13,6 +11,8 @@ from pycocotools.coco import COCO
 from densevit.data.checking import check_samples
 from densevit.data.coco import Coco, Lvis
 from densevit.data.table import open_data
+from helpers.made import picture, refused, save
+from helpers.made_coco import ANNOTATIONS, IMAGES, contents, write, write_json
 
 
 def test_samples(tmp_path):

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from made import refused
-from made_coco import write_json
 
 from densevit.data.detections import NO_DETECTIONS, read_detections
+from helpers.made import refused
+from helpers.made_coco import write_json
 
 ONE = {"image_id": 7, "category_id": 2, "bbox": [1.5, 2, 10, 20], "score": 0.25}
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 import densevit
-import tiny
 from densevit import imaging
 from densevit.data.base import DataError
 from densevit.data.table import open_data
 from densevit.evaluate import evaluate
 from densevit.imaging import Size
 from densevit.metrics import SuperResolutionScore
+from helpers import tiny
 
 
 @pytest.fixture

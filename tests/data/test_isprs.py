@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from made import picture, refused, save
 
-from densevit.classes import class_table
+from densevit.core.classes import class_table
 from densevit.data.potsdam import Potsdam
 from densevit.data.table import open_data
 from densevit.data.vaihingen import Vaihingen
-from densevit.draw import colorize
+from densevit.imaging.draw import colorize
+from helpers.made import picture, refused, save
 
 LABELS = np.arange(24, dtype=np.uint8).reshape(4, 6) % 6
 COLOURS = colorize(LABELS, class_table("potsdam").palette)

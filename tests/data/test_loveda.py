@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from made import picture, refused, save
 
 from densevit.data.loveda import LoveDA
+from helpers.made import picture, refused, save
 
 VALUES = np.arange(8).reshape(2, 4)
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from made import picture, refused, save
-from made_coco import write_json
 
 from densevit.data.sa1b import SA1B
 from densevit.data.table import open_data
 from densevit.masks import encode
+from helpers.made import picture, refused, save
+from helpers.made_coco import write_json
 
 MASK = np.zeros((20, 30), bool)
 MASK[4:10, 5:25] = True

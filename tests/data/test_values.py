@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from densevit.classes import class_table
+from densevit.core.classes import class_table
 from densevit.data.base import DataError
 from densevit.data.values import classes_of_colours, classes_of_values, value_table
-from densevit.draw import colorize
+from densevit.imaging.draw import colorize
 
 PATH = Path("labels.png")
 ISPRS = class_table("potsdam")

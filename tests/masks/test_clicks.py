@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
-from shapes import MASKS, blobs
 
 from densevit.masks import Click, MaskError, next_click
 from densevit.masks.distance import squared_distances
+from helpers.shapes import MASKS, blobs
 
 
 def depths(mask: np.ndarray) -> np.ndarray:

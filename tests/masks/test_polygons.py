@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from pycocotools import mask as coco
 from scipy import ndimage
-from shapes import MASKS, blobs
 
 from densevit.masks import MaskError, polygons, signed_area
+from helpers.shapes import MASKS, blobs
 
 
 def filled(rings: list[np.ndarray], shape: tuple[int, int]) -> np.ndarray:

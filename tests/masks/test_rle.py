@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as coco
-from shapes import MASKS, blobs
 
 from densevit.masks import RLE, MaskError, encode, encode_window, intersection, iou
+from helpers.shapes import MASKS, blobs
 
 BLOBS = [blobs(60, 80, seed=seed) for seed in range(6)]
 

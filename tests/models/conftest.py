@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from threads import torch_threads
+from helpers.threads import torch_threads
 
 
 @pytest.fixture(scope="session")

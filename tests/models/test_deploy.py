@@ -2,16 +2,16 @@
 
 import numpy as np
 import pytest
-import reference
 import torch
 from torch import nn
 
+from densevit.checkpoints.names import own_names
+from densevit.checkpoints.state import load_state
 from densevit.models.attention import MultiScaleAttention
 from densevit.models.build import create_model
-from densevit.models.checkpoints import load_state
 from densevit.models.deploy import PictureInput, fold_norms, for_export
-from densevit.models.names import own_names
 from densevit.variants import SEGMENTATION
+from helpers import reference
 
 
 def random_model() -> nn.Module:

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from reference import Invented, Listed
 
+from densevit.checkpoints.names import own_names
+from densevit.checkpoints.state import load_state
 from densevit.models.build import PromptableModel, build
-from densevit.models.checkpoints import load_state
-from densevit.models.names import own_names
 from densevit.variants import PROMPTABLE
-from reference_sam import ROWS, Encoder
+from helpers.reference import Invented, Listed
+from helpers.reference_sam import ROWS, Encoder
 
 
 def test_every_table_has_a_reference():

@@ -5,13 +5,19 @@ import json
 
 import pytest
 import torch
-from segment_anything_reference import CHECKPOINTS, PROMPTS, SMALL_GRID, segment_anything_modules, set_norm_eps
 from torch import nn
 
 from densevit.models.channel_norm import ChannelNorm
 from densevit.models.mask_decoder import MaskDecoder
 from densevit.models.prompts import PromptEncoder
 from densevit.models.token_attention import Attention
+from helpers.segment_anything_reference import (
+    CHECKPOINTS,
+    PROMPTS,
+    SMALL_GRID,
+    segment_anything_modules,
+    set_norm_eps,
+)
 
 EPSILONS = {"EfficientViT-SAM": 1e-6, "MobileSAM": 1e-5}
 

@@ -4,14 +4,14 @@ import dataclasses
 
 import numpy as np
 import pytest
-import reference
 import torch
 from PIL import Image
 
+from densevit.checkpoints.names import convention, own_names
+from densevit.checkpoints.state import load_state, read_pickled
 from densevit.models.build import DenseModel, build_dense
-from densevit.models.checkpoints import load_state, read_pickled
-from densevit.models.names import convention, own_names
 from densevit.variants import SEGMENTATION, SegmentationTable
+from helpers import reference
 
 
 def narrow(name: str) -> tuple[SegmentationTable, reference.Row]:

@@ -4,7 +4,10 @@ import json
 
 import pytest
 import torch
-from segment_anything_reference import (
+
+from densevit.models.channel_norm import ChannelNorm
+from densevit.models.prompts import PromptEncoder
+from helpers.segment_anything_reference import (
     CHECKPOINTS,
     PROMPTS,
     SMALL_GRID,
@@ -12,9 +15,6 @@ from segment_anything_reference import (
     points_of,
     segment_anything_modules,
 )
-
-from densevit.models.channel_norm import ChannelNorm
-from densevit.models.prompts import PromptEncoder
 
 
 @pytest.fixture(scope="module")

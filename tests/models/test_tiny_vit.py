@@ -7,24 +7,24 @@ import onnx_ir
 import openvino
 import pytest
 import torch
-from reference import Invented, Listed
-from reference_tiny_vit import MOBILE_SAM, Encoder, Stage, bias_index
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from densevit.foreign import manifest_of
-from densevit.graph import writing
+from densevit.checkpoints.conversion import manifest_of
+from densevit.checkpoints.loading import load_network
+from densevit.checkpoints.names import official_name, own_names
+from densevit.checkpoints.recognition import Recognised, recognise
+from densevit.checkpoints.state import WeightsMismatchError, load_state, save_own, shapes_of
+from densevit.export import onnx as writing
 from densevit.models.build import Network, build, create_model
-from densevit.models.checkpoints import WeightsMismatchError, load_state, save_own, shapes_of
 from densevit.models.deploy import fold_norms, for_export
 from densevit.models.layers import ConvNorm
-from densevit.models.loading import load_network
-from densevit.models.names import official_name, own_names
-from densevit.models.recognition import Recognised, recognise
 from densevit.models.tiny_vit import TinyViT, WindowAttention
 from densevit.tasks.table import task_for
 from densevit.variants import PROMPTABLE, TinyViTStage, TinyViTTable
 from densevit.zoo import find
+from helpers.reference import Invented, Listed
+from helpers.reference_tiny_vit import MOBILE_SAM, Encoder, Stage, bias_index
 
 TABLE = PROMPTABLE["mobile-sam"]
 # one block of each kind; at 1/4 of 60 x 100 pixels no map is a whole number of windows

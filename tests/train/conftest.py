@@ -2,7 +2,7 @@
 
 import pytest
 
-from threads import torch_threads
+from helpers.threads import torch_threads
 
 
 @pytest.fixture(autouse=True)

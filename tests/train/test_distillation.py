@@ -2,21 +2,21 @@
 
 import numpy as np
 import pytest
-import tiny_promptable
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import tiny
 from densevit import imaging
+from densevit.checkpoints.loading import load_network
 from densevit.models.build import Network
-from densevit.models.loading import load_network
 from densevit.recipes import sam_distill
 from densevit.recipes.sam_distill import DistillOptions
-from densevit.tasks.promptable import EMBEDDING_SHAPE, promptable_task
+from densevit.tasks.promptable import promptable_task
 from densevit.train.distillation import DistillationLoss, EmbeddedPictures, EmbeddingScores, match_scale
 from densevit.train.loop import fit
+from densevit.variants.segment_anything import EMBEDDING_SHAPE
 from densevit.zoo import find
+from helpers import tiny, tiny_promptable
 
 CPU = torch.device("cpu")
 TASK = promptable_task(find(tiny_promptable.NAME).manifest())

@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-import tiny_promptable
 
-import tiny
 from densevit import imaging
-from densevit.predict import load
-from densevit.tasks.promptable import EMBEDDING_SHAPE
+from densevit.predict.loading import load
 from densevit.train.embeddings import EmbeddingCache, PromptableTeacher
+from densevit.variants.segment_anything import EMBEDDING_SHAPE
+from helpers import tiny, tiny_promptable
 
 
 class Teacher:

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import nn
 
 import densevit
-from densevit.manifest import METADATA_KEY, Manifest
+from densevit.core.manifest import METADATA_KEY, Manifest
 from densevit.recipes.camvid import CamVidOptions, recipe
 from densevit.train.checkpoint import CheckpointError, read_checkpoint
 from densevit.train.distributed import World

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-import tiny
+from densevit.checkpoints.state import save_own
 from densevit.models.build import create_model
-from densevit.models.checkpoints import save_own
 from densevit.train.start import backbone_of, start_from
 from densevit.zoo import find
+from helpers import tiny
 
 
 def test_any_weights_with_the_same_backbone_will_do():

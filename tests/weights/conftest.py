@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hub_server import Hub, serving
+
+from helpers.hub_server import Hub, serving
 
 CONTENT = bytes(range(256)) * 2000
 

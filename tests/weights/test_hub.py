@@ -6,10 +6,10 @@ import types
 from pathlib import Path
 
 import pytest
-from hub_server import COMMIT, stored
 
 from densevit.weights import HubFile, WeightsError, fetch, is_cached
 from densevit.weights import hub as hub_module
+from helpers.hub_server import COMMIT, stored
 
 CHUNK = 10 * 2**20
 """huggingface_hub keeps what arrives of a broken connection in pieces of this size."""

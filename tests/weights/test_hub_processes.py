@@ -15,7 +15,8 @@ import time
 from pathlib import Path
 
 import pytest
-from hub_server import Hub, environment, stored
+
+from helpers.hub_server import Hub, environment, stored
 
 FETCH = """
 import json, signal, sys, time

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from densevit import __version__
-from densevit.cli import classifying, converting, evaluating, listing, masking, segmenting, training, upscaling
-from densevit.messages import one_line
+from densevit.cli import classify, convert, evaluate, info, masks, models, segment, train, upscale
+from densevit.core.messages import one_line
 from densevit.runtimes.base import RuntimeFailedError
 
 app = typer.Typer(
@@ -21,15 +21,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help: rich costs a noticeable part of the start
 )
-app.command("segment")(segmenting.segment)
-app.command("classify")(classifying.classify)
-app.command("upscale")(upscaling.upscale)
-app.command("masks")(masking.masks)
-app.command("models")(listing.models)
-app.command("info")(listing.info)
-app.command("convert")(converting.convert)
-app.command("eval")(evaluating.evaluate)
-app.command("train")(training.train)
+app.command("segment")(segment.segment)
+app.command("classify")(classify.classify)
+app.command("upscale")(upscale.upscale)
+app.command("masks")(masks.masks)
+app.command("models")(models.models)
+app.command("info")(info.info)
+app.command("convert")(convert.convert)
+app.command("eval")(evaluate.evaluate)
+app.command("train")(train.train)
 
 
 def _show_version(wanted: bool) -> None:

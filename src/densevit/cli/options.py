@@ -7,8 +7,8 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from densevit.model import Model
-from densevit.predict import GRAPH_SUFFIX, RuntimeName, load
+from densevit.predict.loading import GRAPH_SUFFIX, RuntimeName, load
+from densevit.predict.model import Model
 from densevit.runtimes.base import Precision as RuntimePrecision
 from densevit.weights import WEIGHTS_SUFFIXES
 from densevit.zoo import find

@@ -14,15 +14,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from densevit import imaging
+from densevit.core.errors import InputError
+from densevit.core.messages import first_line
 from densevit.imaging import Size
 from densevit.masks import RLE
-from densevit.messages import first_line
 
 _LOSSLESS = ("PNG", "TIFF", "BMP", "GIF")
 """Formats of label pictures: JPEG would change the values."""
 
 
-class DataError(ValueError):
+class DataError(InputError):
     """A data set is not laid out as it should be; the message says what was looked for and where."""
 
 

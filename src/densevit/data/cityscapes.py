@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from densevit.classes import class_table
+from densevit.core.classes import class_table
 from densevit.data.base import DataError, SegmentationSample, pictures_in, read_label_picture, read_pair
 from densevit.data.layout import check_labels, folders_in, require_folder
 from densevit.data.values import classes_of_values, value_table

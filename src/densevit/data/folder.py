@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from densevit.core.messages import first_line
 from densevit.data.base import DataError, SegmentationSample, pictures_in, read_label_picture, read_pair
 from densevit.data.layout import check_labels, folders_in, require_folder
 from densevit.data.values import classes_of_values, value_table
-from densevit.draw import default_palette
-from densevit.messages import first_line
+from densevit.imaging.draw import default_palette
 from densevit.metrics import IGNORE
 
 MAX_CLASSES = 254

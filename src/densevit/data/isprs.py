@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from densevit.classes import class_table
+from densevit.core.classes import class_table
 from densevit.data.base import DataError, SegmentationSample, picture_size, read_colour_labels, read_pair
 from densevit.data.layout import contents, require_folder
 from densevit.data.values import classes_of_colours

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from densevit.core.messages import first_line
 from densevit.data.base import DataError
-from densevit.messages import first_line
 
 _LARGEST_ID = 2**63 - 1
 _LARGEST_NUMBER = 1e12

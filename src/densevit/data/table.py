@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from densevit.classes import imagenet_wnids
+from densevit.core.classes import imagenet_wnids
 from densevit.data.ade20k import ADE20K
 from densevit.data.base import (
     AnyData,

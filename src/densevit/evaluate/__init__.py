@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import cast
 
+from densevit.core.processes import Peers
 from densevit.data.base import AnyData, ClassificationData, HighResolutionData, PromptableData, SegmentationData
 from densevit.data.coco import Coco
 from densevit.data.detections import BoxDetections
@@ -18,8 +19,7 @@ from densevit.evaluate.classification import evaluate_classification
 from densevit.evaluate.promptable import Prompt, evaluate_detections, evaluate_promptable
 from densevit.evaluate.segmentation import evaluate_segmentation
 from densevit.evaluate.super_resolution import evaluate_super_resolution
-from densevit.peers import Peers
-from densevit.prompting.model import SegmentAnything
+from densevit.predict.segment_anything import SegmentAnything
 
 __all__ = [
     "Evaluation",

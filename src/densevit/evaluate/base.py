@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from densevit.manifest import Manifest
-from densevit.peers import Alone
+from densevit.core.manifest import Manifest
+from densevit.core.processes import Alone
 from densevit.runtimes.base import Runtime
 
 ALONE = Alone()
@@ -26,7 +26,7 @@ class Evaluation:
 
 
 class Evaluable(Protocol):
-    """A loaded model: `densevit.model.Model` is one."""
+    """A loaded model: `densevit.predict.model.Model` is one."""
 
     @property
     def manifest(self) -> Manifest:

@@ -7,12 +7,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from densevit.classes import class_table, imagenet_wnids
+from densevit.core.classes import class_table, imagenet_wnids
+from densevit.core.processes import Peers
 from densevit.data.base import ClassificationData
 from densevit.evaluate.base import ALONE, Evaluation, Progress, ahead
 from densevit.imaging import Placement
 from densevit.metrics import ClassificationScore
-from densevit.peers import Peers
 from densevit.runtimes.base import Runtime
 from densevit.tasks.classification import Classification
 

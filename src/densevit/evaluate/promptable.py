@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from densevit import masks
+from densevit.core.processes import Peers
 from densevit.data.average_precision import average_precision
 from densevit.data.base import PromptableData
 from densevit.data.detections import NO_DETECTIONS, BoxDetections, MaskDetection
 from densevit.evaluate.base import ALONE, Evaluation, Progress, ahead
 from densevit.masks import RLE, next_click
 from densevit.metrics import MaskScore
-from densevit.peers import Peers
-from densevit.prompting.model import SegmentAnything
+from densevit.predict.segment_anything import SegmentAnything
 from densevit.tasks.promptable import Scene
 
 Prompt = Literal["box", "point"]

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from densevit.core.processes import Peers
 from densevit.data.base import SegmentationData
 from densevit.evaluate.base import ALONE, Evaluation, Progress, ahead
 from densevit.imaging import Placement
 from densevit.metrics import SegmentationScore
-from densevit.peers import Peers
 from densevit.runtimes.base import Runtime
 from densevit.tasks.segmentation import Segmentation
 

@@ -7,11 +7,11 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
+from densevit.core.processes import Peers
 from densevit.data.base import HighResolutionData
 from densevit.evaluate.base import ALONE, Evaluation, Progress, ahead
 from densevit.imaging import Photo
 from densevit.metrics import SuperResolutionScore
-from densevit.peers import Peers
 from densevit.runtimes.base import Runtime
 from densevit.tasks.base import Arrays
 from densevit.tasks.super_resolution import SuperResolution, cropped_to_multiple, shrunk

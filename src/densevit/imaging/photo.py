@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from densevit.files import replacing
+from densevit.core.files import replacing
 from densevit.imaging.png16 import write_png16
 from densevit.imaging.reading import as_rgb, decode, opened, upright
 from densevit.imaging.saving import pillow_format

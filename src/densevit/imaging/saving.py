@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from densevit.files import replacing
+from densevit.core.files import replacing
 from densevit.imaging.types import Size, check_picture
 
 _MAX_JPEG_SIDE_PX = 65_500  # libjpeg's own

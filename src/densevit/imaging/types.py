@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from densevit.core.errors import InputError
+from densevit.core.limits import DEFAULT_MAX_PIXELS
+
 if TYPE_CHECKING:  # Pillow costs 30 ms to import: functions that need it import it
     from PIL.Image import Image as PillowImage
 
 Picture: TypeAlias = "str | os.PathLike[str] | PillowImage | NDArray[Any]"
 
-DEFAULT_MAX_PIXELS = 178_000_000
+__all__ = ["DEFAULT_MAX_PIXELS", "Picture", "PictureError", "Size", "check_picture"]
 
 
-class PictureError(ValueError):
+class PictureError(InputError):
     """A picture that cannot be used: one line with its name, what is wrong, and what to do."""
 
 

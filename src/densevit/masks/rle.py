@@ -9,17 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from densevit.masks.compressed import compressed as compress
-from densevit.masks.compressed import decompressed
+from densevit.core.errors import InputError
+from densevit.core.limits import DEFAULT_MAX_PIXELS
+from densevit.masks.compression import compressed as compress
+from densevit.masks.compression import decompressed
 
 MOST_PIXELS = 2**31 - 1
 """Height times width of the largest mask there can be."""
 
-DEFAULT_MAX_PIXELS = 178_000_000
-"""Height times width of the largest mask that is read, as for pictures."""
 
-
-class MaskError(ValueError):
+class MaskError(InputError):
     """A mask that cannot be used: one line that says what is wrong with it."""
 
 

@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from densevit.manifest import Manifest
+from densevit.core.manifest import Manifest
 from densevit.models.attention import MultiScaleAttention
 from densevit.models.layers import ConvNorm
 

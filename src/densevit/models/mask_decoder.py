@@ -14,9 +14,7 @@ from torch.nn import functional as F
 
 from densevit.models.channel_norm import ChannelNorm
 from densevit.models.two_way import TwoWayTransformer
-
-MASKS = 4
-"""Masks per prompt: token 0 for an unambiguous prompt, tokens 1 to 3 for whole, part and subpart."""
+from densevit.variants.segment_anything import MASKS_PER_PROMPT
 
 
 class MLP(nn.Module):
@@ -52,7 +50,7 @@ class MaskDecoder(nn.Module):
         super().__init__()
         self.transformer = TwoWayTransformer(width, depth=depth, hidden=hidden, heads=heads, norm_eps=norm_eps)
         self.iou_token = nn.Embedding(1, width)
-        self.mask_tokens = nn.Embedding(MASKS, width)
+        self.mask_tokens = nn.Embedding(MASKS_PER_PROMPT, width)
         self.output_upscaling = nn.Sequential(
             nn.ConvTranspose2d(width, width // 4, 2, stride=2),
             ChannelNorm(width // 4),
@@ -61,9 +59,9 @@ class MaskDecoder(nn.Module):
             nn.GELU(),
         )
         self.output_hypernetworks_mlps = nn.ModuleList(
-            MLP(width, width, width // 8, depth=3) for _ in range(MASKS)
+            MLP(width, width, width // 8, depth=3) for _ in range(MASKS_PER_PROMPT)
         )
-        self.iou_prediction_head = MLP(width, width, MASKS, depth=3)
+        self.iou_prediction_head = MLP(width, width, MASKS_PER_PROMPT, depth=3)
 
     def forward(self, image: Tensor, positions: Tensor, sparse: Tensor, dense: Tensor) -> tuple[Tensor, Tensor]:
         """Masks of N prompts on one image, or on N images, one prompt each.

@@ -15,13 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from densevit.models.channel_norm import ChannelNorm
-
-NOT_A_POINT = -1
-BACKGROUND = 0
-FOREGROUND = 1
-TOP_LEFT = 2
-BOTTOM_RIGHT = 3
-"""The labels of points; the last two make a box of two points."""
+from densevit.variants.segment_anything import BOTTOM_RIGHT, FRAME_PX, NOT_A_POINT, TOP_LEFT
 
 
 class FourierPositions(nn.Module):
@@ -57,7 +51,7 @@ class PromptEncoder(nn.Module):
         mask_width: channels inside the convolutions of the mask.
     """
 
-    def __init__(self, width: int = 256, *, grid: int = 64, frame: int = 1024, mask_width: int = 16) -> None:
+    def __init__(self, width: int = 256, *, grid: int = 64, frame: int = FRAME_PX, mask_width: int = 16) -> None:
         super().__init__()
         self.width, self.grid, self.frame = width, grid, frame
         self.pe_layer = FourierPositions(width)

@@ -1,7 +1,7 @@
 """TinyViT, MobileSAM's image encoder.
 
 Sources: TinyViT (arXiv 2207.10666), section 3.3; MobileSAM (arXiv 2306.14289). Modules are named as in MobileSAM's
-weights, except inside `ConvNorm` (see `densevit.models.names`).
+weights, except inside `ConvNorm` (see `densevit.checkpoints.names`).
 """
 
 from __future__ import annotations

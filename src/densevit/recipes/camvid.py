@@ -20,15 +20,15 @@ from typing import Literal
 import torch
 from torch import nn
 
-from densevit.classes import class_table
+from densevit.checkpoints.loading import load_network
+from densevit.checkpoints.state import save_own
+from densevit.core.classes import class_table
+from densevit.core.manifest import IMAGENET_MEAN, IMAGENET_STD, Manifest
 from densevit.data.base import SegmentationData
 from densevit.data.camvid import CamVid
-from densevit.data.unlabelled import Joined, Unlabelled
+from densevit.data.unlabeled import Joined, Unlabelled
 from densevit.evaluate import evaluate_segmentation
-from densevit.manifest import IMAGENET_MEAN, IMAGENET_STD, Manifest
 from densevit.models.build import build
-from densevit.models.checkpoints import save_own
-from densevit.models.loading import load_network
 from densevit.runtimes.eager import EagerRuntime
 from densevit.tasks.segmentation import segmentation_task
 from densevit.train.distributed import training_device

@@ -20,11 +20,11 @@ from typing import Literal
 import torch
 from torch import nn
 
+from densevit.checkpoints.state import save_own
+from densevit.core.manifest import Manifest
 from densevit.data.base import pictures_in
 from densevit.data.coco import Coco
-from densevit.manifest import Manifest
 from densevit.models.build import PromptableModel, build
-from densevit.models.checkpoints import save_own
 from densevit.tasks.promptable import promptable_task
 from densevit.train.distillation import (
     DistillationLoss,

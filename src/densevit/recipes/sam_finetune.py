@@ -23,12 +23,12 @@ from typing import Literal
 import torch
 from torch import nn
 
+from densevit.checkpoints.conversion import open_network
+from densevit.checkpoints.state import save_own
+from densevit.core.manifest import Manifest
 from densevit.data.base import DataError, PromptableData
 from densevit.data.table import PROMPTABLE_DATA
-from densevit.foreign import open_network
-from densevit.manifest import Manifest
 from densevit.models.build import PromptableModel, build
-from densevit.models.checkpoints import save_own
 from densevit.tasks.promptable import promptable_task
 from densevit.train.distributed import training_device
 from densevit.train.loop import Batches, Training

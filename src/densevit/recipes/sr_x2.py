@@ -20,13 +20,13 @@ from typing import Literal
 import torch
 from torch import nn
 
+from densevit.checkpoints.loading import load_network
+from densevit.checkpoints.state import save_own
+from densevit.core.manifest import Manifest, super_resolution_manifest
 from densevit.data.base import HighResolutionData, pictures_in
 from densevit.data.high_resolution import HighResolution
 from densevit.evaluate import evaluate_super_resolution
-from densevit.manifest import Manifest, super_resolution_manifest
 from densevit.models.build import build_super_resolution
-from densevit.models.checkpoints import save_own
-from densevit.models.loading import load_network
 from densevit.runtimes.eager import EagerRuntime
 from densevit.tasks.super_resolution import super_resolution_task
 from densevit.train.distributed import training_device

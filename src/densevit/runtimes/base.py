@@ -7,15 +7,12 @@ from typing import Any, Literal, Protocol
 
 from numpy.typing import NDArray
 
-from densevit.manifest import Manifest
+from densevit.core.errors import UnavailableError
+from densevit.core.manifest import Manifest
 from densevit.tasks.base import Signature
 
 Precision = Literal["fp32", "bf16", "fp16"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "fp16")
-
-
-class RuntimeUnavailableError(ValueError):
-    """A runtime, device or precision is not to be had here; the message says what to install or choose."""
 
 
 class RuntimeFailedError(RuntimeError):
@@ -33,14 +30,14 @@ def choose_precision(asked: str, manifest: Manifest, supports: Callable[[Precisi
 
     Raises:
         ValueError: not a precision.
-        RuntimeUnavailableError: the device does not compute in it.
+        UnavailableError: the device does not compute in it.
     """
     if asked == "auto":
         return "bf16" if "bf16" in manifest.verified_precisions and supports("bf16") else "fp32"
     for precision in PRECISIONS:
         if asked == precision:
             if precision != "fp32" and not supports(precision):
-                raise RuntimeUnavailableError(f"this device does not compute in {precision}; use precision fp32")
+                raise UnavailableError(f"this device does not compute in {precision}; use precision fp32")
             return precision
     raise ValueError(f"precision must be auto or one of {', '.join(PRECISIONS)}, got {asked!r}")
 

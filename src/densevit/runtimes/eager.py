@@ -10,14 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from densevit.manifest import Manifest
-from densevit.messages import first_line
+from densevit.core.errors import UnavailableError
+from densevit.core.manifest import Manifest
+from densevit.core.messages import first_line
 from densevit.models.build import functions
 from densevit.models.deploy import fold_norms, taking
 from densevit.runtimes.base import (
     Precision,
     RuntimeFailedError,
-    RuntimeUnavailableError,
     check_inputs,
     choose_precision,
 )
@@ -30,7 +30,7 @@ def choose_device(name: str) -> torch.device:
     """The device of that name; "auto" takes the accelerator that is there, the CPU otherwise.
 
     Raises:
-        RuntimeUnavailableError: not a device name, or one that this machine has not.
+        UnavailableError: not a device name, or one that this machine has not.
     """
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
@@ -38,10 +38,10 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise RuntimeUnavailableError(f"device must be auto, cpu, cuda, cuda:N or mps, got {name!r}") from None
+        raise UnavailableError(f"device must be auto, cpu, cuda, cuda:N or mps, got {name!r}") from None
     usable = available.get(device.type, False)
     if not usable or (device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()):
-        raise RuntimeUnavailableError(f"device {name!r} is not available here; use auto or cpu")
+        raise UnavailableError(f"device {name!r} is not available here; use auto or cpu")
     return device
 
 
@@ -68,7 +68,7 @@ class EagerRuntime:
         threads: CPU threads of the whole process, 0 for PyTorch's own choice.
 
     Raises:
-        RuntimeUnavailableError: the device is not there.
+        UnavailableError: the device is not there.
     """
 
     name = "eager"

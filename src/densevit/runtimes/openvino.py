@@ -12,8 +12,9 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from densevit.manifest import METADATA_KEY, Manifest, ManifestError
-from densevit.messages import last_line
+from densevit.core.errors import InputError
+from densevit.core.manifest import METADATA_KEY, Manifest, ManifestError
+from densevit.core.messages import last_line
 from densevit.runtimes.base import Precision, RuntimeFailedError, check_inputs, choose_precision
 from densevit.tasks.base import Signature, graph_name
 from densevit.tasks.table import task_for
@@ -29,7 +30,7 @@ _HINTS: dict[str, ov.Type] = {"fp32": ov.Type.f32, "bf16": ov.Type.bf16, "fp16":
 _CAPABILITIES = {"fp32": "FP32", "bf16": "BF16", "fp16": "FP16"}
 
 
-class GraphFileError(ValueError):
+class GraphFileError(InputError):
     """A graph file is missing, damaged, or not one of this project."""
 
 
@@ -50,7 +51,7 @@ class OpenVINORuntime:
 
     Raises:
         GraphFileError: missing, damaged, or without a manifest or a function that it should have.
-        RuntimeUnavailableError: the CPU does not compute in this precision.
+        UnavailableError: the CPU does not compute in this precision.
     """
 
     name = "openvino"

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from densevit import imaging
-from densevit.files import replacing
+from densevit.core.files import replacing
+from densevit.core.manifest import Manifest
 from densevit.imaging import Placement, Size, SizePolicy
-from densevit.manifest import Manifest
 from densevit.tasks.base import Arrays, Signature, TensorSpec
 
 

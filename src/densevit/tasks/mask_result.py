@@ -11,11 +11,11 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from densevit import draw, imaging, masks
-from densevit.files import replacing
-from densevit.imaging import Size
+from densevit import imaging, masks
+from densevit.core.files import replacing
+from densevit.imaging import Size, draw
 from densevit.masks import RLE
-from densevit.tasks.segmentation import Drawing
+from densevit.tasks.result import Drawing
 
 Format = Literal["overlay", "png", "rle", "json"]
 FORMATS: tuple[Format, ...] = get_args(Format)

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from densevit.imaging import Size
-from densevit.tasks.prompts import FRAME_PX, MASK_SIDE
+from densevit.masks import RLE, encode_window
+from densevit.variants.segment_anything import FRAME_PX, MASK_SIDE
 
 _PART_ROWS, _PART_COLUMNS = 512, 128
 """So much of a window is computed at once."""
@@ -30,6 +31,12 @@ class Window:
     values: NDArray[np.bool_]
     top: int
     left: int
+
+    def encode(self, size: Size) -> RLE:
+        """The run lengths of the whole map, of that (height, width); empty where the window is."""
+        if not self.values.size:
+            return RLE((size.height, size.width), np.array([size.area], np.uint32))
+        return encode_window(self.values, self.top, self.left, (size.height, size.width))
 
 
 class MaskUpsampling:

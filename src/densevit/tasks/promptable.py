@@ -10,14 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from densevit import imaging
+from densevit.core.manifest import Manifest
 from densevit.imaging import Placement, Size, SizePolicy
-from densevit.manifest import Manifest
 from densevit.tasks.base import Arrays, Signature, TensorSpec
 from densevit.tasks.mask_upsampling import MaskUpsampling
-from densevit.tasks.prompts import FRAME_PX, MASK_SIDE, MASKS_PER_PROMPT
-
-EMBEDDING_SHAPE = (256, 64, 64)
-"""Channels, rows, columns of the embedding of one picture."""
+from densevit.variants.segment_anything import EMBEDDING_SHAPE, FRAME_PX, MASK_SIDE, MASKS_PER_PROMPT
 
 
 @dataclass(frozen=True)

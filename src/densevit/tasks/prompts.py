@@ -13,20 +13,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from densevit.imaging import Size
 from densevit.tasks.base import Arrays
+from densevit.variants.segment_anything import (
+    BACKGROUND,
+    BOTTOM_RIGHT,
+    FOREGROUND,
+    MASK_SIDE,
+    NOT_A_POINT,
+    TOP_LEFT,
+)
 
-FRAME_PX = 1024
-"""Side of the frame that prompts are expressed in."""
-MASK_SIDE = 256
-"""Height and width of the decoder's masks, which cover the frame."""
-MASKS_PER_PROMPT = 4
-"""One for a clear prompt, three for an ambiguous one: whole, part and subpart."""
 MAX_POINTS = 256
 """Of one prompt."""
 MAX_PROMPTS = 1_000_000
 """In one call."""
-
-NOT_A_POINT, BACKGROUND, FOREGROUND, TOP_LEFT, BOTTOM_RIGHT = -1, 0, 1, 2, 3
-"""The labels of points; the last two make a box of two points."""
 
 
 @dataclass(frozen=True)

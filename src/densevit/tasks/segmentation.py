@@ -11,12 +11,13 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from densevit import draw, imaging
-from densevit.files import replacing
-from densevit.imaging import Placement, Size, SizePolicy
+from densevit import imaging
+from densevit.core.files import replacing
+from densevit.core.manifest import Manifest
+from densevit.imaging import Placement, Size, SizePolicy, draw
 from densevit.labels import Align, full_resolution_confidence, full_resolution_labels
-from densevit.manifest import Manifest
 from densevit.tasks.base import Arrays, Signature, TensorSpec
+from densevit.tasks.result import Drawing
 
 Format = Literal["overlay", "labels", "color", "json"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -128,20 +129,6 @@ class SegmentationResult:
             case "json":
                 with replacing(target) as temporary:
                     temporary.write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A picture that was drawn: (H, W, 3) uint8 RGB in `array`."""
-
-    array: NDArray[np.uint8]
-
-    def save(self, path: str | Path) -> None:
-        """Writes it in the format of the suffix."""
-        imaging.save(self.array, path)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        return np.array(self.array, dtype=dtype, copy=True if copy is None else copy)
 
 
 class Segmentation:

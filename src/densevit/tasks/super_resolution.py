@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from densevit import imaging
+from densevit.core.manifest import Manifest
 from densevit.imaging import Photo, Picture, Placement, Size, SizePolicy
 from densevit.imaging.photo import Pixels
 from densevit.imaging.tiling import Tile, tiles
-from densevit.manifest import Manifest
 from densevit.tasks.base import Arrays, Signature, TensorSpec
-from densevit.tasks.segmentation import Drawing
+from densevit.tasks.result import Drawing
 from densevit.variants import SUPER_RESOLUTION
 
 DEFAULT_TILE_PX = 512

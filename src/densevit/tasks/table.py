@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from densevit.manifest import Manifest, ManifestError
+from densevit.core.manifest import Manifest, ManifestError
 from densevit.tasks.classification import Classification, classification_task
 from densevit.tasks.promptable import Promptable, promptable_task
 from densevit.tasks.segmentation import Segmentation, segmentation_task

@@ -7,13 +7,14 @@ from typing import Any
 
 import torch
 
-from densevit.files import replacing
-from densevit.messages import first_line
+from densevit.core.errors import InputError
+from densevit.core.files import replacing
+from densevit.core.messages import first_line
 
 FORMAT = "densevit-training-1"
 
 
-class CheckpointError(ValueError):
+class CheckpointError(InputError):
     """A checkpoint cannot be read, or belongs to another training."""
 
 

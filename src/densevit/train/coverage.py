@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from densevit.imaging import Size
-from densevit.tasks.prompts import FRAME_PX, MASK_SIDE
+from densevit.variants.segment_anything import FRAME_PX, MASK_SIDE
 
 
 class Coverage:

@@ -18,12 +18,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from densevit import imaging
-from densevit.manifest import Manifest
+from densevit.core.manifest import Manifest
 from densevit.models.build import PromptableModel
 from densevit.models.channel_norm import ChannelNorm
 from densevit.runtimes.eager import EagerRuntime
-from densevit.tasks.promptable import EMBEDDING_SHAPE, Promptable
+from densevit.tasks.promptable import Promptable
 from densevit.train.embeddings import EmbeddingCache
+from densevit.variants.segment_anything import EMBEDDING_SHAPE
 
 CACHE_BYTES = 8 * 2**30
 """Pictures up to this size stay in memory, the rest is read again at every use."""

@@ -44,7 +44,7 @@ def training_device(name: str) -> torch.device:
     """As `densevit.runtimes.eager.choose_device`; "auto" and "cuda" are each process's own GPU under torchrun.
 
     Raises:
-        RuntimeUnavailableError: not a device name, or one that this machine has not.
+        UnavailableError: not a device name, or one that this machine has not.
     """
     device = choose_device(name)
     if device.type == "cuda" and device.index is None:

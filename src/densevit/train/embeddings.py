@@ -13,11 +13,12 @@ from rich.console import Console
 from rich.progress import track
 
 from densevit import imaging
-from densevit.foreign import open_network
+from densevit.checkpoints.conversion import open_network
 from densevit.models.build import PromptableModel
 from densevit.runtimes.base import Precision
 from densevit.runtimes.eager import EagerRuntime
-from densevit.tasks.promptable import EMBEDDING_SHAPE, promptable_task
+from densevit.tasks.promptable import promptable_task
+from densevit.variants.segment_anything import EMBEDDING_SHAPE
 from densevit.weights import WeightsError, hash_file, hash_tensors, read_tensors, write_tensors
 
 _FORMAT = "densevit-embedding-1"

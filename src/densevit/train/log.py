@@ -18,7 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from densevit.files import replacing
+from densevit.core.files import replacing
 
 
 class Log(Protocol):

@@ -8,10 +8,10 @@ import numpy as np
 from torch import nn
 
 from densevit import masks
+from densevit.core.manifest import Manifest
 from densevit.data.base import DataError, PromptableData, PromptableSample
-from densevit.manifest import Manifest
 from densevit.metrics.masks import MaskScore
-from densevit.prompting.model import SegmentAnything
+from densevit.predict.segment_anything import SegmentAnything
 from densevit.runtimes.eager import EagerRuntime
 from densevit.tasks.promptable import promptable_task
 

@@ -22,8 +22,9 @@ from densevit.imaging import Size
 from densevit.masks import RLE
 from densevit.models.build import PromptableModel
 from densevit.tasks.promptable import Promptable
-from densevit.tasks.prompts import BOTTOM_RIGHT, FOREGROUND, MAX_POINTS, NOT_A_POINT, TOP_LEFT
+from densevit.tasks.prompts import MAX_POINTS
 from densevit.train.coverage import Coverage
+from densevit.variants.segment_anything import BOTTOM_RIGHT, FOREGROUND, NOT_A_POINT, TOP_LEFT
 
 Part = Literal["all", "encoder", "decoder"]
 

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from densevit.files import replacing
-from densevit.messages import first_line
+from densevit.core.errors import InputError
+from densevit.core.files import replacing
+from densevit.core.messages import first_line
 
 ASSETS = Path(__file__).parents[1] / "assets"
 """Where bundled graphs and weights lie."""
@@ -28,7 +29,7 @@ _YOUNG_NS = 2 * 10**9
 Tensors = Mapping[str, NDArray[np.generic]]
 
 
-class WeightsError(ValueError):
+class WeightsError(InputError):
     """A weights file is missing, damaged or not what was asked for."""
 
 

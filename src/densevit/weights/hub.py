@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from densevit.messages import first_line
+from densevit.core.messages import first_line
 from densevit.weights.files import WeightsError, hash_file
 
 _SHA256 = re.compile("[0-9a-f]{64}")

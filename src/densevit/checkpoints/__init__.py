@@ -1,0 +1,1 @@
+"""Weights files of any origin: read without running code, recognized, renamed, converted."""

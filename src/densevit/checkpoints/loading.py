@@ -1,0 +1,113 @@
+"""A weights file becomes a network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from densevit.checkpoints.names import own_names, without_wrapper
+from densevit.checkpoints.state import load_state, read_pickled
+from densevit.core.manifest import METADATA_KEY, Manifest, answering, other_model
+from densevit.models.build import Network, build
+from densevit.variants import architecture
+from densevit.weights import WEIGHTS_SUFFIXES, WeightsError, hash_tensors, read_tensors
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """What a file holds.
+
+    Attributes:
+        path: of the file.
+        tensors: by the file's names.
+        manifest: of an own file, None where a foreign one does not say what it is.
+    """
+
+    path: Path
+    tensors: dict[str, Tensor]
+    manifest: Manifest | None
+
+
+def read_weights(path: Path) -> WeightsFile:
+    """Reads a file of any origin; an own file's tensors are those that its manifest names.
+
+    Args:
+        path: `.safetensors` (own or foreign), `.pt`, `.pth` or `.bin`.
+
+    Raises:
+        WeightsError: missing, damaged or unsafe.
+    """
+    if path.suffix not in WEIGHTS_SUFFIXES:
+        raise WeightsError(f"{path}: not a weights file; its suffix must be one of {', '.join(WEIGHTS_SUFFIXES)}")
+    if path.suffix != ".safetensors":
+        return WeightsFile(path, without_wrapper(read_pickled(path)), None)
+    arrays, metadata = read_tensors(path)
+    own = None
+    if METADATA_KEY in metadata:
+        own = Manifest.from_json(metadata[METADATA_KEY], source=str(path))
+        if own.weights_sha256 != hash_tensors(arrays):
+            raise WeightsError(
+                f"{path}: its tensors are not those of its header (SHA-256 differs); fetch it again"
+            )
+    return WeightsFile(path, {name: torch.from_numpy(array).float() for name, array in arrays.items()}, own)
+
+
+def settle(file: WeightsFile, asked: Manifest | None) -> Manifest | None:
+    """What a file's tensors are: as it says itself, as was asked where it says nothing; None where nobody says.
+
+    Raises:
+        WeightsError: it says that it is another model than was asked for.
+    """
+    if file.manifest is None or asked is None:
+        return file.manifest or asked
+    if (manifest := answering(file.manifest, asked)) is None:
+        raise WeightsError(other_model(file.path, file.manifest, asked))
+    return manifest
+
+
+def build_network(file: WeightsFile, manifest: Manifest) -> tuple[Network, Manifest]:
+    """The network that a manifest describes, with the tensors of a file.
+
+    Returns:
+        The model in inference mode, fp32, on the CPU, and its manifest.
+
+    Raises:
+        WeightsError: the manifest names no known architecture.
+        WeightsMismatchError: not the tensors of this model.
+    """
+    try:
+        table = architecture(manifest.architecture)
+    except ValueError as error:
+        raise WeightsError(f"{file.path}: {error}; update densevit") from error
+    classes = len(manifest.class_names) or None
+    network = build(table, classes=classes, in_channels=len(manifest.mean))
+    state = own_names(file.tensors, network.state_dict(), table)
+    load_state(network, state, source=str(file.path))
+    return network.eval(), replace(manifest, weights_precision="fp32" if file.manifest is None else "fp16")
+
+
+def load_network(path: Path, manifest: Manifest | None) -> tuple[Network, Manifest]:
+    """Reads a file and builds the model that it belongs to.
+
+    Args:
+        path: as `read_weights`.
+        manifest: what foreign weights are, which do not say it themselves; an own file's header wins, and
+            must then name the same architecture.
+
+    Returns:
+        As `build_network`.
+
+    Raises:
+        WeightsError: missing, damaged, unsafe, or foreign without a manifest.
+        WeightsMismatchError: not the tensors of this model.
+    """
+    file = read_weights(path)
+    chosen = settle(file, manifest)
+    if chosen is None:
+        raise WeightsError(
+            f"{path}: does not say what model it is; name it, as in load(NAME, weights={str(path)!r})"
+        )
+    return build_network(file, chosen)

@@ -1,0 +1,108 @@
+"""Which architecture a file's tensors are of, told by their names and shapes alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from densevit.checkpoints.names import own_names
+from densevit.checkpoints.state import differences, shapes_of
+from densevit.models.build import build
+from densevit.variants import (
+    ARCHITECTURES,
+    Architecture,
+    PromptableTable,
+    SegmentationTable,
+    SuperResolutionTable,
+    TinyViTTable,
+)
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """What fits: an architecture, its class count (0 where it has no classes), channels of its pictures."""
+
+    architecture: str
+    classes: int
+    in_channels: int
+
+
+def recognise(state: Mapping[str, Tensor]) -> Recognised | None:
+    """The architecture whose tensors these are, whatever convention names them; None where none fits.
+
+    Args:
+        state: tensors by the names of the file.
+    """
+    for table in ARCHITECTURES.values():
+        expected = shapes(table.name)
+        found = shapes_of(own_names(state, expected, table))
+        if (fitting := _fitting(found, expected, table)) is not None:
+            return fitting
+    return None
+
+
+def nearest(state: Mapping[str, Tensor]) -> tuple[str, list[str]] | None:
+    """The architecture that most of the tensors are of, and what differs; None where less than half fits any.
+
+    Args:
+        state: tensors by the names of the file.
+    """
+    best: tuple[str, list[str]] | None = None
+    for table in ARCHITECTURES.values():
+        expected = shapes(table.name)
+        problems = differences(shapes_of(own_names(state, expected, table)), expected)
+        if len(problems) < min(len(best[1]) if best else len(expected), len(expected) / 2):
+            best = table.name, problems
+    return best
+
+
+@cache
+def shapes(name: str) -> Shapes:
+    """Shapes of the tensors of an architecture by our names, counters of batches left out."""
+    with torch.device("meta"):
+        network = build(ARCHITECTURES[name])
+    return shapes_of(network.state_dict())
+
+
+def _fitting(found: Shapes, expected: Shapes, table: Architecture) -> Recognised | None:
+    """The first convolution may take any number of channels, the classifier give any number of classes."""
+    if found.keys() != expected.keys():
+        return None
+    stem, classifier = stem_name(table), classifier_name(table)
+    for name, shape in expected.items():
+        if name == stem:
+            same = found[name][:1] + found[name][2:] == shape[:1] + shape[2:]
+        elif classifier and name.startswith(classifier):
+            same = found[name][1:] == shape[1:] and len(found[name]) == len(shape)
+        else:
+            same = found[name] == shape
+        if not same:
+            return None
+    classes = found[f"{classifier}bias"][0] if classifier else 0
+    if classifier and found[f"{classifier}weight"][0] != classes:
+        return None
+    return Recognised(table.name, classes, found[stem][1])
+
+
+def stem_name(table: Architecture) -> str:
+    """Our name of the weight that reads the picture."""
+    if not isinstance(table, PromptableTable):
+        return "backbone.stages.0.0.conv.weight"
+    if isinstance(table.encoder, TinyViTTable):
+        return "image_encoder.patch_embed.seq.0.conv.weight"
+    return "image_encoder.backbone.stages.0.0.conv.weight"
+
+
+def classifier_name(table: Architecture) -> str:
+    """What our names of the classifier's weight and bias begin with; "" where there is none."""
+    if isinstance(table, (PromptableTable, SuperResolutionTable)):
+        return ""
+    if isinstance(table, SegmentationTable):
+        return f"head.output.{0 if table.head.final_expand is None else 1}.conv."
+    return "head.classifier."

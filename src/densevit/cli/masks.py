@@ -1,0 +1,180 @@
+"""`densevit masks`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import typer
+
+from densevit import imaging
+from densevit.cli.answer_images import MaxPixels, Row, Sources, answer_pictures
+from densevit.cli.options import (
+    Device,
+    Json,
+    ModelChoice,
+    Out,
+    Precision,
+    Runtime,
+    Weights,
+    WorkingSize,
+    load_model,
+)
+from densevit.cli.progress import progress_bar
+from densevit.core.messages import one_line
+from densevit.imaging import PictureError, Source
+from densevit.predict.everything import EverythingOptions
+from densevit.predict.model import Model
+from densevit.predict.segment_anything import SegmentAnything
+from densevit.tasks.mask_result import FORMATS, Format, MasksResult
+from densevit.tasks.promptable import Scene
+
+Multimask = Literal["auto", "one", "three"]
+
+
+def masks(
+    sources: Sources,
+    model: ModelChoice = "sam-l0",
+    weights: Weights = None,
+    runtime: Runtime = "auto",
+    precision: Precision = "auto",
+    device: Device = "auto",
+    size: WorkingSize = None,
+    box: Annotated[
+        list[str] | None,
+        typer.Option("--box", "-b", metavar="X0,Y0,X1,Y1", help="A box in pixels, one object each."),
+    ] = None,
+    point: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--point", "-p", metavar="X,Y[,0|1]", help="A point on the one object meant; 0: does not belong to it."
+        ),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--everything", help="Masks of all there is.")] = False,
+    multimask: Annotated[
+        str, typer.Option("--multimask", help="one mask per prompt, three, or auto: three of a single point.")
+    ] = "auto",
+    points_per_side: Annotated[int, typer.Option("--points-per-side", help="Of the grid of --everything.")] = 32,
+    crop_layers: Annotated[
+        int, typer.Option("--crop-layers", help="Layers of crops that --everything looks at too.")
+    ] = 0,
+    out: Out = Path("out"),
+    formats: Annotated[
+        str, typer.Option("--format", "-f", help=f"What to write, by commas: {', '.join(FORMATS)}.")
+    ] = "overlay",
+    max_pixels: MaxPixels = imaging.DEFAULT_MAX_PIXELS,
+    as_json: Json = False,
+) -> None:
+    """Cut objects out: by boxes, by points, or everything there is.
+
+    All points together mean one object, every box another one.
+    """
+    wanted = _formats(formats)
+    if multimask not in get_args(Multimask):
+        raise ValueError(f"--multimask must be one of {', '.join(get_args(Multimask))}, got {multimask!r}")
+    boxes = [_numbers(text, "--box", "X0,Y0,X1,Y1", 4) for text in box or ()]
+    points = [_point(text) for text in point or ()]
+    if everything == bool(boxes or points):
+        raise ValueError("give boxes (--box) or points (--point), or --everything; --help has an example")
+    if boxes and points:
+        raise ValueError("boxes and points are answered apart; call twice")
+    options = EverythingOptions(points_per_side=points_per_side, crop_layers=crop_layers)
+    loaded: list[SegmentAnything] = []
+
+    def load() -> Model[Any]:
+        model_in_use = load_model(
+            model,
+            weights=weights,
+            runtime=runtime,
+            precision=precision,
+            device=device,
+            size=size,
+            task="promptable",
+        )
+        assert isinstance(model_in_use, SegmentAnything)
+        loaded.append(model_in_use)
+        return model_in_use
+
+    several = {"auto": None, "one": False, "three": True}[multimask]
+
+    def answer(scene: Scene) -> MasksResult:
+        (sam,) = loaded
+        if everything:
+            return _everything(sam, scene, options)
+        if boxes:
+            return sam.predict(scene, boxes=boxes, multimask=several)
+        places = [[(x, y) for x, y, _ in points]]
+        return sam.predict(scene, points=places, labels=[[label for *_, label in points]], multimask=several)
+
+    answer_pictures(
+        "masks",
+        sources,
+        load,
+        partial(_finish, answer=answer, out=out, formats=wanted),
+        _line,
+        exclude=out,
+        max_pixels=max_pixels,
+        as_json=as_json,
+    )
+
+
+def _everything(sam: SegmentAnything, scene: Scene, options: EverythingOptions) -> MasksResult:
+    reported = 0
+    with progress_bar("points", options.points_in_all) as advance:
+
+        def progress(done: int, _: int) -> None:
+            nonlocal reported
+            advance(done - reported)
+            reported = done
+
+        found = tuple(sam.everything(scene, options, progress=progress))
+    return MasksResult(found, scene.placement.picture, scene.picture)
+
+
+def _finish(
+    source: Source, scene: Scene, *, answer: Callable[[Scene], MasksResult], out: Path, formats: list[Format]
+) -> Row:
+    try:
+        result = answer(scene)
+    except ValueError as error:
+        # a prompt may fit one picture and not another
+        raise PictureError(f"{source.path}: {one_line(error)}") from error
+    written = result.save(out / source.stem, formats=formats)
+    return {"written": [str(path) for path in written], **result.to_json()}
+
+
+def _line(row: Row) -> str:
+    count = len(row["masks"])
+    best = "" if not count else f", best score {max(mask['score'] for mask in row['masks']):.3f}"
+    written = row["written"]
+    names = " ".join(written[:3]) + (f" and {len(written) - 3} more" if len(written) > 3 else "")
+    return f"{names or row['source']}  {count} mask{'' if count == 1 else 's'}{best}"
+
+
+def _formats(text: str) -> list[Format]:
+    wanted = [name.strip() for name in text.split(",") if name.strip()]
+    if not wanted or any(name not in FORMATS for name in wanted):
+        raise ValueError(f"--format must be some of {', '.join(FORMATS)}, by commas, got {text!r}")
+    return [form for form in FORMATS if form in wanted]
+
+
+def _point(text: str) -> tuple[float, float, int]:
+    parts = text.split(",")
+    label = parts[2].strip() if len(parts) == 3 else "1"
+    if len(parts) not in (2, 3) or label not in ("0", "1"):
+        raise ValueError(f"--point must be X,Y or X,Y,0 or X,Y,1, got {text!r}")
+    x, y = _numbers(",".join(parts[:2]), "--point", "X,Y[,0|1]", 2)
+    return x, y, int(label)
+
+
+def _numbers(text: str, option: str, form: str, count: int) -> list[float]:
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if len(values) != count or not all(map(math.isfinite, values)):
+        raise ValueError(f"{option} must be {form}, numbers in pixels, got {text!r}")
+    return values

@@ -1,0 +1,103 @@
+"""`densevit upscale`."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import typer
+
+from densevit import imaging
+from densevit.cli.answer_images import MaxPixels, Row, Sources, answer_pictures
+from densevit.cli.options import (
+    Device,
+    Json,
+    ModelChoice,
+    Out,
+    Precision,
+    Runtime,
+    Weights,
+    WorkingSize,
+    load_model,
+)
+from densevit.imaging import Source
+from densevit.predict.model import Model
+from densevit.tasks.super_resolution import SuperResolution, SuperResolutionResult
+
+Format = Literal["png", "jpg", "webp", "tif"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+
+def upscale(
+    sources: Sources,
+    model: ModelChoice = "sr-x2",
+    weights: Weights = None,
+    runtime: Runtime = "auto",
+    precision: Precision = "auto",
+    device: Device = "auto",
+    size: WorkingSize = None,
+    tile: Annotated[
+        str, typer.Option("--tile", help="Pixels a side of what is enlarged at once; auto, or whole.")
+    ] = "auto",
+    out: Out = Path("out"),
+    file_format: Annotated[
+        str, typer.Option("--format", "-f", help=f"What to write: {', '.join(FORMATS)}.")
+    ] = "png",
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Also write a picture with bicubic enlargement on its left half.")
+    ] = False,
+    max_pixels: MaxPixels = imaging.DEFAULT_MAX_PIXELS,
+    as_json: Json = False,
+) -> None:
+    """Enlarge pictures; transparency, 16 bits, orientation and colour profile are kept."""
+    if file_format not in FORMATS:
+        raise ValueError(f"--format must be one of {', '.join(FORMATS)}, got {file_format!r}")
+
+    def load() -> Model[Any]:
+        upscaler = load_model(
+            model,
+            weights=weights,
+            runtime=runtime,
+            precision=precision,
+            device=device,
+            size=size,
+            task="super_resolution",
+        )
+        assert isinstance(upscaler.task, SuperResolution)
+        if tile != "auto":
+            upscaler.task.tile_px = _side(tile, upscaler.task)
+        return upscaler
+
+    answer_pictures(
+        "upscale",
+        sources,
+        load,
+        partial(_finish, out=out, file_format=file_format, compare=compare),
+        _line,
+        exclude=out,
+        max_pixels=max_pixels,
+        as_json=as_json,
+    )
+
+
+def _side(text: str, task: SuperResolution) -> int | None:
+    """Pixels, rounded up to what the network takes; None for the whole picture."""
+    if text == "whole":
+        return None
+    if not text.isdecimal() or len(text) > 6 or int(text) <= 2 * task.halo_px:
+        raise ValueError(f"--tile must be auto, whole, or a side above {2 * task.halo_px} pixels, got {text!r}")
+    return -(-int(text) // task.multiple) * task.multiple
+
+
+def _finish(source: Source, result: SuperResolutionResult, *, out: Path, file_format: str, compare: bool) -> Row:
+    stem = out / source.stem
+    written = [result.save(stem.with_name(f"{stem.name}.{file_format}"))]
+    if compare:
+        written.append(stem.with_name(f"{stem.name}.compare.jpg"))
+        result.compare().save(written[-1])
+    return {"written": [str(path) for path in written], **result.to_json()}
+
+
+def _line(row: Row) -> str:
+    return f"{' '.join(row['written'])}  {row['width']} x {row['height']}"

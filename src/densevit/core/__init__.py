@@ -1,0 +1,1 @@
+"""What everything else rests on: errors, manifests, class tables, atomic writes, processes."""

@@ -1,5 +1,0 @@
-"""A model becomes a graph file, compared with it after writing."""
-
-from densevit.graph.writing import TOLERANCE, GraphError, write_graph
-
-__all__ = ["TOLERANCE", "GraphError", "write_graph"]

@@ -1,0 +1,1 @@
+"""Models in use: loading, predicting, streaming, promptable masks, segment everything."""

@@ -1,1 +1,0 @@
-"""Masks for prompts, and masks of everything in a picture."""

@@ -1,0 +1,183 @@
+"""`densevit eval`: kinds, published figures, several processes; test_other_verbs has what concerns one CamVid."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from densevit import zoo
+from densevit.cli import evaluate as evaluating
+from helpers import tiny
+
+
+@pytest.fixture
+def camvid(tmp_path):
+    """Eight pictures of two sizes, labelled as the small model would, but for some stripes."""
+    for seed in range(8):
+        picture = tiny.picture(64, 96 if seed % 2 else 80, seed=seed)
+        labels = tiny.model().predict(picture).labels.copy()
+        labels[:, :: seed + 2] = (labels[:, :: seed + 2] + 1) % 11
+        labels[:5] = 11
+        for folder, array in (("val", picture), ("valannot", labels)):
+            (tmp_path / "camvid" / folder).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(array).save(tmp_path / "camvid" / folder / f"{seed}.png")
+    return tmp_path / "camvid"
+
+
+def report(done):
+    assert (done.code, done.err) == (0, "")
+    return json.loads(done.out)
+
+
+def table(out: str) -> list[tuple[str, float]]:
+    """The rows of the classes that occur."""
+    rows = [line.rsplit(maxsplit=2) for line in out.splitlines() if line.endswith(" %")]
+    return [(name.strip(), float(value)) for name, value, _ in rows if name.strip() in tiny.manifest().class_names]
+
+
+# --- kinds
+
+
+def test_folders_of_ones_own(densevit, camvid, tmp_path):
+    (tmp_path / "own").mkdir()
+    (camvid / "val").rename(tmp_path / "own" / "images")
+    (camvid / "valannot").rename(tmp_path / "own" / "masks")
+    for path in (tmp_path / "own" / "masks").iterdir():
+        with Image.open(path) as image:
+            labels = np.array(image)
+        Image.fromarray(np.where(labels == 11, 255, labels).astype(np.uint8)).save(path)
+    (tmp_path / "own" / "classes.txt").write_text("\n".join(tiny.manifest().class_names))
+    own = report(densevit("eval", tiny.graph(), "--data", "folder:own", "--json"))
+    assert own["images"] == 8
+    assert 30 < own["metrics"]["miou"] < 95
+
+
+def test_a_kind_of_another_task_names_those_that_fit(densevit, tmp_path):
+    (tmp_path / "in" / "val" / "n01440764").mkdir(parents=True)
+    Image.fromarray(tiny.picture(8, 8)).save(tmp_path / "in" / "val" / "n01440764" / "x.png")
+    done = densevit("eval", tiny.graph(), "--data", "imagenet:in")
+    assert done.code == 2
+    (line,) = done.errors
+    assert "imagenet:in: kind imagenet is not for tiny, whose task is segmentation" in line
+    assert "kinds that fit: camvid, cityscapes, ade20k, folder, loveda, potsdam, vaihingen" in line
+
+
+def test_mistakes_are_told_before_the_model_is_loaded(densevit, camvid, monkeypatch):
+    monkeypatch.setattr(evaluating, "load_model", lambda *arguments, **options: pytest.fail("loaded"))
+    Image.fromarray(np.full((64, 80), 33, np.uint8)).save(camvid / "valannot" / "0.png")
+    done = densevit("eval", "seg-l2-cityscapes", "--data", "camvid:camvid")
+    assert done.code == 2
+    (line,) = done.errors
+    assert "valannot/0.png: 5120 pixels of value 33 found" in line
+
+
+def test_classes_best_first(densevit, camvid):
+    done = densevit("eval", tiny.graph(), "--data", "camvid:camvid")
+    assert (done.code, done.err) == (0, "")
+    rows = table(done.out)
+    assert len(rows) > 3
+    assert [value for _, value in rows] == sorted((value for _, value in rows), reverse=True)
+    lines = done.out.splitlines()
+    assert all(line.endswith("absent") for line in lines[len(rows) : -3])
+    assert "mean IoU" in lines[-3]
+
+
+# --- published figures
+
+
+@pytest.fixture
+def published(monkeypatch):
+    """The small model in the zoo, with a published figure."""
+    entry = replace(zoo.find("seg-b0-camvid"), name="tiny", published={"miou": 81.25})
+    monkeypatch.setitem(zoo.ZOO, "tiny", entry)
+
+
+def test_published_beside_measured(densevit, camvid, published):
+    arguments = ("eval", tiny.graph(), "--data", "camvid:camvid")
+    assert report(densevit(*arguments, "--json"))["published"] == {
+        "miou": 81.25,
+        "but_on": ["--size published (exact:64x128)"],
+    }
+    (line,) = [line for line in densevit(*arguments).out.splitlines() if "published" in line]
+    assert "mean IoU" in line
+    assert "published 81.25 % (on --size published (exact:64x128))" in line
+    (line,) = [
+        line for line in densevit(*arguments, "--size", "published").out.splitlines() if "published 81" in line
+    ]
+    assert line.endswith("published 81.25 %")
+
+
+def test_published_figures_are_of_their_data_and_split(densevit, camvid, published):
+    for folder in ("val", "valannot"):
+        (camvid / folder).rename(camvid / folder.replace("val", "test"))
+    done = report(densevit("eval", tiny.graph(), "--data", "camvid:camvid", "--split", "test", "--json"))
+    assert done["published"] is None
+
+
+def test_models_outside_the_zoo_have_none(densevit, camvid):
+    arguments = ("eval", tiny.graph(), "--data", "camvid:camvid")
+    assert report(densevit(*arguments, "--json"))["published"] is None
+    assert "published" not in densevit(*arguments).out
+
+
+# --- several processes
+
+
+def torchrun(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    return subprocess.run(
+        [*command, "-m", "densevit", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+        cwd=cwd,
+        env=tiny.environment(),
+    )
+
+
+def test_two_processes_give_the_score_of_one(densevit, camvid, tmp_path):
+    (camvid / "val" / "7.png").unlink()
+    (camvid / "valannot" / "7.png").unlink()
+    arguments = ("eval", tiny.graph(), "--data", "camvid:camvid", "--json")
+    alone = report(densevit(*arguments))
+    done = torchrun(*arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    together = json.loads(done.stdout)
+    assert together.keys() == alone.keys()
+    assert together["images"] == alone["images"] == 7
+    assert together["metrics"] == alone["metrics"]
+
+
+def test_an_error_in_one_process_ends_both(camvid, tmp_path):
+    # a picture that the look at some samples does not read, in the share of the second process
+    (camvid / "valannot" / "3.png").write_bytes(b"noise")
+    done = torchrun("eval", tiny.graph(), "--data", "camvid:camvid", "--json", cwd=tmp_path)
+    assert done.returncode != 0
+    assert done.stdout == ""
+    assert "error: camvid/valannot/3.png" in done.stderr
+
+
+def test_processes_without_torch_say_what_to_install(densevit, camvid, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else find_spec(name))
+    done = densevit("eval", tiny.graph(), "--data", "camvid:camvid")
+    assert done.code == 2
+    assert "pip install 'densevit[torch]'" in done.errors[0]
+
+
+@pytest.mark.parametrize(("size", "message"), [("2", "RANK is not: start several"), ("two", "got 'two'")])
+def test_processes_that_torchrun_did_not_start(densevit, camvid, monkeypatch, size, message):
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WORLD_SIZE", size)
+    done = densevit("eval", tiny.graph(), "--data", "camvid:camvid")
+    assert done.code == 2
+    assert message in done.errors[0]

@@ -1,0 +1,68 @@
+"""A promptable model that knows what it sees: blobs at fixed places, three masks for each point or box.
+
+It stands in for a network on both sides: as a runtime of ours, and as the modules of Segment Anything.
+"""
+
+import numpy as np
+
+from densevit.predict.segment_anything import SegmentAnything
+from densevit.tasks.promptable import promptable_task
+from densevit.zoo import find
+
+_GENERATOR = np.random.default_rng(5)
+CENTRES = _GENERATOR.uniform(60, 960, (14, 2))
+RADII = _GENERATOR.uniform(25, 180, (14, 3))
+SHARPNESS = _GENERATOR.uniform(0.3, 8, (14, 3))
+SCORES = _GENERATOR.uniform(0.82, 1.0, (14, 3))
+CELLS = (np.arange(256) + 0.5) * 4
+
+
+def masks_of(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(N, P, 2) points in the frame -> logits (N, 4, 256, 256) and scores (N, 4), by the first point alone."""
+    first = points[:, 0].astype(np.float64)
+    logits = np.empty((len(first), 4, 256, 256), np.float32)
+    scores = np.empty((len(first), 4), np.float32)
+    for row, (x, y) in enumerate(first):
+        blob = int(np.argmin(np.hypot(CENTRES[:, 0] - x, CENTRES[:, 1] - y)))
+        centre = CENTRES[blob] + 0.02 * (np.array([x, y]) - CENTRES[blob])
+        distance = np.hypot(CELLS[None, :] - centre[0], CELLS[:, None] - centre[1])
+        off = np.hypot(*(CENTRES[blob] - (x, y)))
+        for mask in range(4):
+            kind = (mask + 2) % 3
+            logits[row, mask] = SHARPNESS[blob, kind] / 8 * (RADII[blob, kind] - distance)
+            scores[row, mask] = SCORES[blob, kind] - off / 8000
+    return logits, scores
+
+
+class Blobs:
+    """A runtime that answers with `masks_of` and counts its calls."""
+
+    name, precision, device = "blobs", "fp32", "cpu"
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, int]] = []
+
+    def run(self, function, tensors):
+        if function == "encode_image":
+            batch = len(tensors["image"])
+            self.calls.append((function, batch))
+            return {"embedding": np.zeros((batch, 256, 64, 64), np.float32)}
+        task_for_blobs.signatures[function].check_inputs(tensors)
+        self.calls.append((function, len(tensors["points"])))
+        points = tensors["points"]
+        if not points.shape[1]:
+            points = np.full((len(points), 1, 2), 512, np.float32)
+        masks, scores = masks_of(points)
+        if function == "propose_masks":
+            kept = scores[:, 1:].max(axis=1) > tensors["least_score"]
+            kept[0] = True
+            masks = masks[kept]
+        return {"masks": masks, "scores": scores}
+
+
+task_for_blobs = promptable_task(find("sam-xl0").manifest())
+
+
+def model() -> SegmentAnything:
+    manifest = find("sam-xl0").manifest()
+    return SegmentAnything(promptable_task(manifest), Blobs(), manifest)

@@ -1,0 +1,33 @@
+"""A promptable model small enough for tests, under the name of a published one."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from densevit.checkpoints.state import save_own
+from densevit.models.build import build
+from densevit.variants import ARCHITECTURES, BACKBONES, PROMPTABLE, EfficientViTEncoderTable
+from densevit.zoo import find
+
+NAME = "sam-l0"
+
+
+def install(patch: pytest.MonkeyPatch) -> None:
+    """Replaces the architecture by one of a sixtieth of its arithmetic."""
+    table = PROMPTABLE[NAME]
+    encoder = table.encoder
+    assert isinstance(encoder, EfficientViTEncoderTable)
+    backbone = replace(BACKBONES["b0"], norm_eps=1e-6)
+    small = replace(table, encoder=replace(encoder, backbone=backbone, neck=replace(encoder.neck, depth=0)))
+    patch.setitem(PROMPTABLE, NAME, small)
+    patch.setitem(ARCHITECTURES, NAME, small)
+
+
+def write(path, *, seed=0):
+    """A model with random weights as an own file, and the model with the stored weights."""
+    from densevit.checkpoints.loading import load_network
+
+    torch.manual_seed(seed)
+    save_own(build(PROMPTABLE[NAME]), path, find(NAME).manifest())
+    return load_network(path, None)[0]

@@ -1,0 +1,172 @@
+"""Prompts in, masks out: what belongs to which prompt, in which order, and how much is held at once."""
+
+import numpy as np
+import pytest
+
+from densevit import masks
+from densevit.imaging import PictureError
+from densevit.predict.segment_anything import PROMPTS_AT_ONCE
+from densevit.tasks.promptable import Scene
+from helpers import tiny
+from helpers.blobs import CENTRES, model
+
+PICTURE = tiny.picture(480, 640)
+SCALE = 640 / 1024
+
+
+def places(count: int) -> np.ndarray:
+    inside = CENTRES[(CENTRES[:, 1] < 740) & (CENTRES[:, 0] < 1000)] * SCALE
+    return np.resize(inside, (count, 2))
+
+
+def test_a_picture_or_its_scene():
+    sam = model()
+    scene = sam.encode(PICTURE)
+    assert isinstance(scene, Scene)
+    first = sam.predict(PICTURE, points=places(1))
+    second = sam.predict(scene, points=places(1))
+    assert [mask.rle for mask in first] == [mask.rle for mask in second]
+    assert len(first) == 3
+    assert first.picture is not None
+
+
+def test_several_pictures_share_batches():
+    sam = model()
+    scenes = sam.encode([tiny.picture(100, 200), tiny.picture(300, 100), PICTURE, PICTURE, PICTURE])
+    assert [tuple(scene.placement.picture) for scene in scenes] == [(100, 200), (300, 100), *[(480, 640)] * 3]
+    assert [count for _, count in sam.runtime.calls] == [4, 1]
+
+
+def test_one_call_equals_many():
+    sam = model()
+    scene = sam.encode(PICTURE)
+    points = places(70)
+    together = sam.predict(scene, points=points[:, None], keep_logits=True)
+    assert len(together) == 3 * 70
+    assert together.logits.shape == (210, 256, 256)
+    # three about equal portions of at most 32
+    assert [count for function, count in sam.runtime.calls if function == "decode_masks"] == [24, 24, 22]
+    for index in (0, 23, 24, 69):
+        alone = sam.predict(scene, points=points[index : index + 1], keep_logits=True)
+        rows = slice(3 * index, 3 * index + 3)
+        assert [mask.rle for mask in alone] == [mask.rle for mask in together.masks[rows]]
+        assert {mask.prompt for mask in together.masks[rows]} == {index}
+        np.testing.assert_array_equal(alone.logits, together.logits[rows])
+        np.testing.assert_array_equal(alone.scores, together.scores[rows])
+
+
+def test_how_many_masks():
+    sam = model()
+    scene = sam.encode(PICTURE)
+    box = [100, 100, 300, 300]
+    assert len(sam.predict(scene, points=places(1))) == 3
+    assert len(sam.predict(scene, points=places(2))) == 1
+    assert len(sam.predict(scene, boxes=box)) == 1
+    assert len(sam.predict(scene, boxes=box, multimask=True)) == 3
+    assert len(sam.predict(scene, points=places(1), multimask=False)) == 1
+    best = sam.predict(scene, boxes=[box, box], multimask=True).best()
+    assert [mask.prompt for mask in best] == [0, 1]
+    assert best.scores[0] == sam.predict(scene, boxes=box, multimask=True).scores.max()
+
+
+def test_masks_are_where_the_logits_are():
+    sam = model()
+    scene = sam.encode(PICTURE)
+    result = sam.predict(scene, points=places(1), keep_logits=True)
+    enlarged = sam.task.upsampling(scene.placement)
+    for mask, logits in zip(result, result.logits, strict=True):
+        np.testing.assert_array_equal(mask.decode(), enlarged.enlarged(logits) > 0)
+
+
+def test_a_mask_as_a_prompt():
+    sam = model()
+    scene = sam.encode(PICTURE)
+    first = sam.predict(scene, points=places(1), keep_logits=True).best()
+    sam.predict(scene, points=places(1), mask=first.logits[0])
+    assert sam.runtime.calls[-1] == ("refine_masks", 1)
+    sam.predict(scene, mask=first.logits)
+    assert sam.runtime.calls[-1] == ("refine_masks", 1)
+
+
+def test_no_box_gives_no_mask():
+    sam = model()
+    result = sam.predict(PICTURE, boxes=np.zeros((0, 4)), keep_logits=True)
+    assert len(result) == 0
+    assert result.boxes.shape == (0, 4)
+    assert result.logits.shape == (0, 256, 256)
+    assert all(function == "encode_image" for function, _ in sam.runtime.calls)
+
+
+def test_ten_thousand_prompts_are_held_as_runs():
+    sam = model()
+    scene = sam.encode(PICTURE)
+    boxes = np.tile(np.array([[10, 10, 60, 60]]), (10_000, 1))
+    # the answers are made up here: what is tested is that they are not collected as arrays
+    logits = np.full((1, 4, 256, 256), -9, np.float32)
+    logits[:, :, 3:9, 4:11] = 5
+    scores = np.ones((1, 4), np.float32)
+
+    def run(function, tensors):
+        count = len(tensors["points"])
+        assert count <= PROMPTS_AT_ONCE
+        return {
+            "masks": np.broadcast_to(logits, (count, 4, 256, 256)),
+            "scores": np.broadcast_to(scores, (count, 4)),
+        }
+
+    sam.runtime.run = run
+    result = sam.predict(scene, boxes=boxes)
+    assert len(result) == 10_000
+    assert sum(mask.rle.counts.nbytes for mask in result) < 50e6
+
+
+@pytest.mark.parametrize(
+    ("prompt", "problem"),
+    [
+        ({}, "a prompt needs points, boxes or a mask"),
+        ({"boxes": [[5, 5, 5, 9]]}, "empty or inverted"),
+        ({"boxes": [[50, 5, 40, 9]]}, "empty or inverted"),
+        ({"boxes": [[700, 5, 740, 9]]}, "lies outside the picture of 640 x 480"),
+        ({"boxes": [[5, 5, np.nan, 9]]}, "finite"),
+        ({"points": [[np.inf, 3]]}, "finite"),
+        ({"points": [[3, 481]]}, "outside the picture"),
+        ({"points": [[-1, 3]]}, "outside the picture"),
+        ({"points": [[3, 3]], "labels": [2]}, "labels must be 1"),
+        ({"points": [[3, 3]], "labels": [1, 0]}, "labels must be"),
+        ({"labels": [1]}, "labels belong to points"),
+        ({"points": [3, 3]}, "points must be"),
+        ({"points": "here"}, "array of numbers"),
+        ({"mask": np.zeros((64, 64))}, r"mask must be an earlier answer's logits"),
+        ({"mask": np.full((256, 256), np.nan)}, "finite"),
+        ({"points": [[3, 3]], "boxes": [[1, 1, 9, 9], [1, 1, 9, 9]]}, "as many of each"),
+    ],
+)
+def test_prompts_that_make_no_sense(prompt, problem):
+    sam = model()
+    with pytest.raises(ValueError, match=problem):
+        sam.predict(PICTURE, **prompt)
+    assert all(function == "encode_image" for function, _ in sam.runtime.calls)
+
+
+def test_a_box_that_reaches_beyond_the_picture_is_cut():
+    sam = model()
+    scene = sam.encode(PICTURE)
+    cut = sam.predict(scene, boxes=[-50, -20, 300, 900])
+    assert [mask.rle for mask in cut] == [mask.rle for mask in sam.predict(scene, boxes=[0, 0, 300, 480])]
+
+
+def test_pictures_that_cannot_be_read(tmp_path):
+    (tmp_path / "x.jpg").write_bytes(b"nothing")
+    with pytest.raises(PictureError, match=r"x\.jpg"):
+        model().predict(tmp_path / "x.jpg", points=places(1))
+    with pytest.raises(ValueError, match="prompts are for one picture"):
+        model().predict([PICTURE], points=places(1))
+
+
+def test_scores_and_boxes_are_of_the_masks():
+    result = model().predict(PICTURE, points=places(4)[:, None])
+    for index, mask in enumerate(result):
+        rows, columns = np.nonzero(mask.decode())
+        assert mask.area == len(rows) == result.areas[index]
+        assert tuple(result.boxes[index]) == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+        assert masks.encode(mask.decode()) == mask.rle

@@ -1,0 +1,327 @@
+"""What every runtime promises, over all of them and the precisions that they have here."""
+
+import copy
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+from densevit.runtimes import eager, openvino
+from densevit.runtimes.base import UnavailableError
+from densevit.runtimes.eager import EagerRuntime, choose_device
+from densevit.runtimes.openvino import GraphFileError, OpenVINORuntime, supports
+from helpers import tiny
+
+CASES = [("eager", "fp32"), ("eager", "bf16"), ("openvino", "fp32"), ("openvino", "bf16"), ("openvino", "fp16")]
+# more than the static shapes that are kept, and some twice
+SIZES = [(64, 96), (32, 32), (96, 64), (64, 96), (32, 160), (128, 32), (96, 96), (32, 32), (64, 96), (160, 32)]
+
+
+def make(name: str, precision: str):
+    if name == "eager":
+        if not eager.supports(torch.device("cpu"), precision):
+            pytest.skip(f"PyTorch does not compute in {precision} here")
+        return EagerRuntime(*tiny.stored(), device="cpu", precision=precision)
+    if not supports(precision):
+        pytest.skip(f"this CPU does not compute in {precision}")
+    return OpenVINORuntime(tiny.graph(), precision=precision, threads=1)
+
+
+@pytest.fixture(scope="module")
+def reference():
+    """(B, H, W, 3) uint8 -> logits of the network as it was loaded, in float64."""
+    network, manifest = tiny.stored()
+    network = copy.deepcopy(network).double()
+
+    def run(pictures: np.ndarray) -> np.ndarray:
+        normalised = (torch.from_numpy(pictures).double() / 255 - torch.tensor(manifest.mean)) / torch.tensor(
+            manifest.std
+        )
+        with torch.inference_mode():
+            return network(normalised.permute(0, 3, 1, 2)).numpy()
+
+    return run
+
+
+def difference(got: np.ndarray, expected: np.ndarray) -> float:
+    """Largest, relative to the largest logit where that is above one."""
+    assert got.shape == expected.shape
+    return float(np.abs(got - expected).max() / max(1.0, np.abs(expected).max()))
+
+
+@pytest.mark.parametrize(("name", "precision"), CASES)
+def test_the_same_logits_at_every_size_in_any_order(name, precision, reference):
+    runtime = make(name, precision)
+    assert (runtime.name, runtime.precision, runtime.device) == (name, precision, "cpu")
+    for index, size in enumerate(SIZES if precision == "fp32" else SIZES[:3]):
+        picture = tiny.picture(*size, seed=index)[None]
+        outputs = runtime.run("forward", {"picture": picture})
+        assert outputs.keys() == {"logits"}
+        logits = outputs["logits"]
+        assert logits.dtype == np.float32
+        assert np.isfinite(logits).all()
+        expected = reference(picture)
+        if precision == "fp32":
+            assert difference(logits, expected) <= 5e-4
+        else:
+            assert np.linalg.norm(logits - expected) <= 0.15 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("name", ["eager", "openvino"])
+def test_batches(name, reference):
+    runtime = make(name, "fp32")
+    pictures = np.stack([tiny.picture(64, 96, seed=seed) for seed in range(3)])
+    logits = runtime.run("forward", {"picture": pictures})["logits"]
+    assert logits.shape == (3, 11, 8, 12)
+    assert difference(logits, reference(pictures)) <= 5e-4
+
+
+@pytest.mark.parametrize("name", ["eager", "openvino"])
+def test_outputs_belong_to_the_caller_and_inputs_stay(name):
+    runtime = make(name, "fp32")
+    first, second = (tiny.picture(64, 96, seed=seed)[None] for seed in (0, 1))
+    kept_input = first.copy()
+    logits = runtime.run("forward", {"picture": first})["logits"]
+    kept = logits.copy()
+    runtime.run("forward", {"picture": second})
+    assert np.array_equal(logits, kept)
+    assert np.array_equal(first, kept_input)
+    logits[:] = 7
+    again = runtime.run("forward", {"picture": first})["logits"]
+    assert difference(again, kept) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["eager", "openvino"])
+def test_inputs_of_any_layout(name):
+    runtime = make(name, "fp32")
+    picture = tiny.picture(64, 96)[None]
+    expected = runtime.run("forward", {"picture": picture})["logits"]
+    read_only = picture.copy()
+    read_only.setflags(write=False)
+    spread = np.zeros((1, 64, 192, 3), np.uint8)[:, :, ::2]
+    spread[:] = picture
+    backwards = np.ascontiguousarray(picture[:, ::-1])[:, ::-1]
+    for other in (read_only, spread, backwards, np.asfortranarray(picture)):
+        assert difference(runtime.run("forward", {"picture": other})["logits"], expected) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["eager", "openvino"])
+@pytest.mark.parametrize(
+    ("function", "tensors", "message"),
+    [
+        ("encode_image", {"picture": np.zeros((1, 32, 32, 3), np.uint8)}, "'encode_image'"),
+        ("forward", {"image": np.zeros((1, 32, 32, 3), np.uint8)}, r"'picture' is missing.*image"),
+        ("forward", {}, "'picture' is missing"),
+    ],
+)
+def test_wrong_functions_and_missing_inputs_are_refused_by_name(name, function, tensors, message):
+    runtime = make(name, "fp32")
+    with pytest.raises(ValueError, match=message):
+        runtime.run(function, tensors)
+
+
+@pytest.mark.parametrize("name", ["eager", "openvino"])
+def test_threads_share_a_model(name):
+    runtime = make(name, "fp32")
+    pictures = [tiny.picture(*SIZES[index % 3], seed=index)[None] for index in range(6)]
+    expected = [runtime.run("forward", {"picture": picture})["logits"] for picture in pictures]
+    together = threading.Barrier(4)
+
+    def work(thread: int) -> float:
+        together.wait()
+        order = [(index + thread) % 6 for index in range(6)] * 3
+        return max(
+            difference(runtime.run("forward", {"picture": pictures[i]})["logits"], expected[i]) for i in order
+        )
+
+    with ThreadPoolExecutor(4) as pool:
+        assert max(pool.map(work, range(4))) < 1e-5
+
+
+# --- precision
+
+
+@pytest.mark.parametrize(
+    ("verified", "native", "chosen"),
+    [
+        (("fp32", "bf16"), {"fp32", "bf16"}, "bf16"),
+        (("fp32", "bf16"), {"fp32"}, "fp32"),
+        (("fp32",), {"fp32", "bf16"}, "fp32"),
+        ((), {"fp32", "bf16"}, "fp32"),
+        (("fp32", "fp16"), {"fp32", "fp16"}, "fp32"),
+    ],
+)
+def test_auto_is_bf16_only_where_verified_and_native(tmp_path, monkeypatch, verified, native, chosen):
+    monkeypatch.setattr(openvino, "supports", lambda precision: precision in native)
+    path = tiny.graph_with(tmp_path / "g.onnx", tiny.manifest(verified_precisions=verified).to_json())
+    assert OpenVINORuntime(path, precision="auto").precision == chosen
+    # the default is that of everything which reports a score
+    assert OpenVINORuntime(path).precision == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("verified", "native", "chosen"),
+    [(("bf16",), {"fp32", "bf16"}, "bf16"), (("bf16",), {"fp32"}, "fp32"), (("fp32",), {"fp32", "bf16"}, "fp32")],
+)
+def test_auto_is_the_same_for_eager(monkeypatch, verified, native, chosen):
+    monkeypatch.setattr(eager, "supports", lambda device, precision: precision in native)
+    network, _ = tiny.stored()
+    manifest = tiny.manifest(verified_precisions=verified)
+    assert EagerRuntime(network, manifest, device="cpu", precision="auto").precision == chosen
+    assert EagerRuntime(network, manifest, device="cpu").precision == "fp32"
+
+
+def test_a_precision_that_the_cpu_lacks_is_refused(monkeypatch):
+    monkeypatch.setattr(openvino, "supports", lambda precision: precision == "fp32")
+    with pytest.raises(UnavailableError, match=r"bf16.*use precision fp32"):
+        OpenVINORuntime(tiny.graph(), precision="bf16")
+    monkeypatch.setattr(eager, "supports", lambda device, precision: precision == "fp32")
+    with pytest.raises(UnavailableError, match=r"bf16.*use precision fp32"):
+        EagerRuntime(*tiny.stored(), device="cpu", precision="bf16")
+    assert OpenVINORuntime(tiny.graph(), precision="fp32").precision == "fp32"
+
+
+def test_unknown_precisions_are_refused():
+    with pytest.raises(ValueError, match=r"auto or one of fp32, bf16, fp16, got 'int4'"):
+        OpenVINORuntime(tiny.graph(), precision="int4")
+
+
+def test_every_cpu_has_fp32():
+    assert supports("fp32")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_precision_hint_is_always_given(monkeypatch, precision):
+    if not supports(precision):
+        pytest.skip(f"this CPU does not compute in {precision}")
+    seen = []
+    core = openvino.ov.Core
+    original = core.compile_model
+
+    def compile_model(self, *arguments, **options):
+        compiled = original(self, *arguments, **options)
+        seen.append(compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name())
+        return compiled
+
+    monkeypatch.setattr(core, "compile_model", compile_model)
+    runtime = OpenVINORuntime(tiny.graph(), precision=precision, threads=1)
+    for size in [(32, 32), (32, 64), (32, 64)]:
+        runtime.run("forward", {"picture": tiny.picture(*size)[None]})
+    # static, dynamic, static
+    assert seen == [{"fp32": "f32", "bf16": "bf16"}[precision]] * 3
+
+
+def test_few_static_shapes_are_kept():
+    runtime = OpenVINORuntime(tiny.graph(), threads=1)
+    compiled = []
+    forward = runtime._functions["forward"]
+    original = forward._compile
+    forward._compile = lambda model: compiled.append(model.is_dynamic()) or original(model)
+    sizes = [(32, 32 * n) for n in range(1, 8)]
+    for size in sizes:
+        runtime.run("forward", {"picture": tiny.picture(*size)[None]})
+    assert compiled == [False, True]
+    for _ in range(3):
+        runtime.run("forward", {"picture": tiny.picture(*sizes[3])[None]})
+    assert compiled == [False, True, False]
+    for _ in range(2):
+        for size in sizes:
+            runtime.run("forward", {"picture": tiny.picture(*size)[None]})
+    # the rest stays with the dynamic graph instead of driving others out
+    assert compiled == [False, True] + [False] * (openvino.STATIC_SHAPES - 1)
+
+
+# --- devices
+
+
+@pytest.mark.parametrize("name", ["tpu9", "cuda:x", "", "cpu cpu"])
+def test_unknown_devices_are_refused(name):
+    with pytest.raises(UnavailableError, match="device"):
+        choose_device(name)
+
+
+@pytest.mark.parametrize("name", ["cuda:99", "xla", "meta"])
+def test_devices_that_are_not_here_are_refused(name):
+    with pytest.raises(UnavailableError, match=f"'{name}' is not available here; use auto or cpu"):
+        choose_device(name)
+
+
+def test_the_cpu_is_always_there():
+    assert choose_device("cpu").type == "cpu"
+    assert choose_device("auto").type in ("cpu", "cuda", "mps")
+
+
+def test_the_network_of_an_eager_runtime_is_a_copy():
+    network = tiny.network()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    runtime = EagerRuntime(network.train(), tiny.manifest(), device="cpu")
+    picture = {"picture": tiny.picture(64, 64)[None]}
+    expected = runtime.run("forward", picture)["logits"]
+    assert network.training
+    assert all(parameter.requires_grad for parameter in network.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+    assert np.array_equal(runtime.run("forward", picture)["logits"], expected)
+
+
+# --- graph files that are none
+
+
+def damaged(path, kind: str):
+    content = tiny.graph().read_bytes()
+    match kind:
+        case "truncated":
+            path.write_bytes(content[: len(content) // 2])
+        case "a few bytes short":
+            path.write_bytes(content[:-40])
+        case "random":
+            path.write_bytes(np.random.default_rng(0).bytes(5000))
+        case "empty":
+            path.write_bytes(b"")
+        case "text":
+            path.write_text("not a graph\nat all\n")
+        case "folder":
+            path.mkdir()
+        case "missing":
+            pass
+    return path
+
+
+@pytest.mark.parametrize(
+    "kind", ["truncated", "a few bytes short", "random", "empty", "text", "folder", "missing"]
+)
+def test_damaged_graph_files_are_named(tmp_path, kind):
+    path = damaged(tmp_path / "broken.onnx", kind)
+    with pytest.raises(ValueError, match=r"broken\.onnx: ") as caught:
+        OpenVINORuntime(path)
+    assert type(caught.value).__name__ in ("GraphFileError", "ManifestError")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_graph_of_absurd_size_is_not_read(monkeypatch):
+    monkeypatch.setattr(openvino, "MAX_GRAPH_BYTES", 1000)
+    with pytest.raises(GraphFileError, match=r"tiny\.onnx: larger than"):
+        OpenVINORuntime(tiny.graph())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "no densevit header"),
+        ("", "header"),
+        ("{", "not JSON"),
+        ("[]", "format 1"),
+        ('{"format": 2}', "format 1; update densevit"),
+        ('{"format": 1}', "incomplete"),
+        ('{"format": 1, "name": "x", "task": "segmentation", "architecture": "seg-b0", "odd": 1}', "'odd'"),
+    ],
+)
+def test_graphs_without_a_proper_manifest_are_named(tmp_path, text, message):
+    path = tiny.graph_with(tmp_path / "foreign.onnx", text)
+    with pytest.raises(ValueError, match=rf"foreign\.onnx: .*{message}") as caught:
+        OpenVINORuntime(path)
+    assert type(caught.value).__name__ in ("GraphFileError", "ManifestError")

@@ -1,0 +1,229 @@
+"""A picture into the encoder of a Segment Anything model, against the published steps in Pillow and numpy."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from densevit.imaging import PictureError, Placement, Size, SizePolicy
+from densevit.tasks.promptable import Promptable, Scene, promptable_task
+from densevit.tasks.table import task_for
+from densevit.zoo import ZOO, find
+from helpers import tiny
+
+# reference/efficientvit.md, section 7; levels of 0..255
+MEAN = np.array([123.675, 116.28, 103.53])
+STD = np.array([58.395, 57.12, 57.375])
+SIDES = {
+    "sam-l0": 512,
+    "sam-l1": 512,
+    "sam-l2": 512,
+    "sam-xl0": 1024,
+    "sam-xl1": 1024,
+    "sam-b1": 512,
+    "mobile-sam": 1024,
+}
+
+
+def published(picture: np.ndarray, side: int) -> tuple[np.ndarray, tuple[int, int]]:
+    """-> (3, side, side), and the size to which the picture is resized."""
+    scale = side / max(picture.shape[:2])
+    height, width = (int(length * scale + 0.5) for length in picture.shape[:2])
+    image = Image.fromarray(picture)
+    if max(picture.shape[:2]) != side:
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    square = np.zeros((side, side, 3))
+    square[:height, :width] = (np.asarray(image).astype(float) - MEAN) / STD
+    return square.transpose(2, 0, 1), (height, width)
+
+
+def check(task: Promptable, picture: np.ndarray, side: int) -> None:
+    expected, content = published(picture, side)
+    tensors, placement = task.preprocess(picture)
+    (image,) = tensors["image"]
+    assert tensors.keys() == {"image"}
+    assert image.dtype == np.float32
+    assert image.shape == expected.shape
+    assert np.abs(image - expected).max() < 1e-5
+    assert placement == Placement(Size.of(picture), Size(*content), Size(side, side))
+
+
+SHAPES = [(480, 640), (640, 480), (300, 300), (60, 50), (1200, 1201), (100, 1500), (5, 1024), (1024, 3), (1, 1)]
+
+
+@pytest.mark.parametrize("size", [None, "published"])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", ["sam-l0", "sam-xl0"])
+def test_it_is_the_published_preprocessing(name, shape, size):
+    check(task_for(find(name).manifest(), size=size), tiny.picture(*shape), SIDES[name])
+
+
+@pytest.mark.parametrize("name", SIDES)
+def test_a_picture_of_that_side_is_not_resized(name):
+    side = SIDES[name]
+    picture = tiny.picture(side // 2 + 1, side)
+    tensors, placement = task_for(find(name).manifest()).preprocess(picture)
+    image = tensors["image"][0, :, : side // 2 + 1].transpose(1, 2, 0)
+    assert placement.content == Size.of(picture)
+    assert np.array_equal(np.rint(image * STD + MEAN), picture)
+    assert not tensors["image"][0, :, side // 2 + 1 :].any()
+
+
+@given(height=st.integers(1, 200), width=st.integers(1, 200))
+@settings(max_examples=40, deadline=None)
+def test_any_aspect_ratio(height, width):
+    # a small encoder: the same arithmetic
+    small = Promptable(tuple(MEAN / 255), tuple(STD / 255), size=SizePolicy.parse("long:64"), side_px=64)
+    if min(height, width) * 64 < max(height, width) / 2:
+        # would vanish; the official code fails there
+        assert min(small.preprocess(tiny.picture(height, width))[1].content) == 1
+    else:
+        check(small, tiny.picture(height, width), 64)
+
+
+@pytest.mark.parametrize(
+    ("shape", "content"),
+    [((5, 1024), (3, 512)), ((1, 1024), (1, 512)), ((1024, 3), (512, 2)), ((333, 500), (341, 512))],
+)
+def test_halves_are_rounded_up(shape, content):
+    _, placement = task_for(find("sam-l0").manifest()).preprocess(np.zeros((*shape, 3), np.uint8))
+    assert placement.content == content
+
+
+@pytest.mark.parametrize("shape", [(1, 5000), (5000, 1)])
+def test_a_side_never_vanishes(shape):
+    tensors, placement = task_for(find("sam-l0").manifest()).preprocess(np.full((*shape, 3), 255, np.uint8))
+    assert sorted(placement.content) == [1, 512]
+    assert (tensors["image"] != 0).sum() == 3 * 512
+
+
+def test_padding_is_zero_after_normalisation():
+    # black is far below zero once it is normalised
+    task = task_for(find("sam-l0").manifest())
+    black = task.preprocess(np.zeros((100, 200, 3), np.uint8))[0]["image"][0]
+    assert np.abs(black[:, :256] + (MEAN / STD)[:, None, None]).max() < 1e-5
+    assert black[:, :256].max() < -1.8
+    assert not black[:, 256:].any()
+    tall = task.preprocess(np.zeros((200, 100, 3), np.uint8))[0]["image"][0]
+    assert tall[:, :, :256].max() < -1.8
+    assert not tall[:, :, 256:].any()
+
+
+def test_points_of_the_picture_in_the_encoders_input():
+    _, placement = task_for(find("sam-xl0").manifest()).preprocess(np.zeros((300, 400, 3), np.uint8))
+    points = [[0, 0], [400, 300], [100, 30]]
+    there = placement.points_to_tensor(points)
+    assert there == pytest.approx(np.array([[0, 0], [1024, 768], [256, 76.8]]))
+    assert placement.points_to_picture(there) == pytest.approx(np.array(points))
+    assert placement.offset == (0, 0)
+
+
+# --- sizes
+
+
+@pytest.mark.parametrize("name", SIDES)
+def test_the_published_size_is_the_default(name):
+    task = promptable_task(find(name).manifest())
+    assert str(task.size) == f"long:{SIDES[name]}"
+    assert task.side_px == SIDES[name]
+    assert str(promptable_task(find(name).manifest(), size="published").size) == f"long:{SIDES[name]}"
+    assert SIDES.keys() == {name for name, entry in ZOO.items() if entry.task == "promptable"}
+
+
+def test_a_smaller_size_leaves_more_room():
+    task = promptable_task(find("sam-l0").manifest(), size="long:100")
+    tensors, placement = task.preprocess(tiny.picture(300, 200))
+    assert (placement.content, placement.tensor) == ((100, 67), (512, 512))
+    image = tensors["image"][0].copy()
+    assert image.shape == (3, 512, 512)
+    assert image[:, :100, :67].std() > 0.1
+    image[:, :100, :67] = 0
+    assert not image.any()
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        *(("sam-l0", size) for size in ("long:513", "long:1024", "short:512", "native", "exact:512x512")),
+        *(("sam-l0", "long:512/32"), ("sam-xl0", "long:1025")),
+    ],
+)
+def test_other_sizes_are_refused(name, size):
+    message = rf"size: got {size}; allowed for promptable models: long:S, S at most {SIDES[name]}"
+    with pytest.raises(ValueError, match=message):
+        promptable_task(find(name).manifest(), size=size)
+
+
+@pytest.mark.parametrize("size", ["huge", "long:0", "long", "512"])
+def test_what_is_no_size_is_refused(size):
+    with pytest.raises(ValueError, match=r"size: got .*; allowed: native"):
+        promptable_task(find("sam-l0").manifest(), size=size)
+
+
+@pytest.mark.parametrize(
+    "picture", [np.zeros((8, 8, 4), np.uint8), np.zeros((8, 8, 3), np.float32), np.zeros((0, 8, 3), np.uint8)]
+)
+def test_other_pictures_are_refused(picture):
+    with pytest.raises(ValueError, match="picture: got") as caught:
+        task_for(find("sam-l0").manifest()).preprocess(picture)
+    assert not isinstance(caught.value, PictureError)
+
+
+# --- what passes between the task and a runtime
+
+
+@pytest.mark.parametrize("name", SIDES)
+def test_signatures_are_what_passes_between_task_and_runtime(name):
+    side = SIDES[name]
+    task = task_for(find(name).manifest())
+    assert list(task.signatures) == ["encode_image", "decode_masks", "refine_masks", "propose_masks"]
+    signature = task.signatures["encode_image"]
+    (source,), (target,) = signature.inputs, signature.outputs
+    assert (source.name, source.dtype, source.shape) == ("image", "float32", ("batch", 3, side, side))
+    assert (target.name, target.dtype, target.shape) == ("embedding", "float32", ("batch", 256, 64, 64))
+    tensors, _ = task.preprocess(tiny.picture(60, 90))
+    signature.check_inputs(tensors)
+    with pytest.raises(ValueError, match="image must be float32"):
+        signature.check_inputs({"image": tensors["image"][:, :, : side - 16]})
+
+
+def test_an_encoder_takes_it_and_gives_a_scene():
+    from densevit.models.build import create_model
+    from densevit.runtimes.eager import EagerRuntime
+
+    tiny.one_thread()
+    manifest = find("sam-l0").manifest()
+    task = task_for(manifest)
+    picture = tiny.picture(60, 90)
+    tensors, placement = task.preprocess(picture)
+    raw = EagerRuntime(create_model("sam-l0").eval(), manifest, device="cpu").run("encode_image", tensors)
+    scene = task.postprocess(raw, placement, picture)
+    assert (scene.embedding.shape, scene.embedding.dtype) == ((256, 64, 64), np.float32)
+    assert np.isfinite(scene.embedding).all()
+    assert scene.placement is placement
+    assert scene.picture is picture
+
+
+@pytest.mark.parametrize(
+    "embedding",
+    [
+        np.zeros((1, 256, 64, 32), np.float32),
+        np.zeros((1, 128, 64, 64), np.float32),
+        np.zeros((256, 64, 64), np.float32),
+        np.zeros((1, 256, 64, 64), np.float64),
+    ],
+)
+def test_other_embeddings_are_refused(embedding):
+    task = task_for(find("sam-l0").manifest())
+    placement = Placement(Size(64, 64), Size(512, 512), Size(512, 512))
+    with pytest.raises(ValueError, match=r"embedding must be float32 \('batch', 256, 64, 64\), got"):
+        task.postprocess({"embedding": embedding}, placement)
+
+
+@pytest.mark.parametrize("shape", [(1, 256, 64, 64), (64, 64, 256), (256, 64), (256, 32, 32)])
+def test_a_scene_validates_its_shape(shape):
+    placement = Placement(Size(64, 64), Size(512, 512), Size(512, 512))
+    with pytest.raises(ValueError, match=r"embedding is .*, must be \(256, 64, 64\)"):
+        Scene(np.zeros(shape, np.float32), placement)
+    assert Scene(np.zeros((256, 64, 64), np.float32), placement).picture is None
