@@ -3,10 +3,10 @@
 Written after the publications (VapSR, arXiv 2210.05960; BSRN, CVPR workshops 2022), named after the keys of the
 published state dicts, so that these load strictly.
 
-    python benchmarks/peers.py --weights vapsr_x2.pth bsrn_x2.pth --pictures DIR/train --out DIR/teacher
+    python benchmarks/peers.py --weights vapsr_x2.pth bsrn_x2.pth --images DIR/train --out DIR/teacher
 
-writes the mean of their enlargements, 16-bit PNG, of what each high-resolution picture becomes when it is shrunk:
-what the recipe `sr_x2` takes as a teacher's pictures.
+writes the mean of their enlargements, 16-bit PNG, of what each high-resolution image becomes when it is downscale:
+what the recipe `sr_x2` takes as a teacher's images.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from torch.nn import functional as F
 
 from densevit import imaging
 from densevit.imaging import Photo, save_photo
-from densevit.tasks.super_resolution import cropped_to_multiple, shrunk
+from densevit.tasks.super_resolution import crop_to_multiple, downscale
 
 
 class _VastAttention(nn.Module):
-    """A pixel's weight from its neighbourhood of 17x17: two depthwise 5x5, the second with holes."""
+    """A pixel's weight from its neighborhood of 17x17: two depthwise 5x5, the second with holes."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -181,16 +181,16 @@ def load_peer(path: Path) -> nn.Module:
 
 @torch.inference_mode()
 def main() -> None:
-    """Write the teacher's pictures."""
+    """Write the teacher's images."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", type=Path, nargs="+", required=True)
-    parser.add_argument("--pictures", required=True, help="folder of high-resolution pictures")
+    parser.add_argument("--images", required=True, help="folder of high-resolution images")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     networks = [load_peer(path) for path in options.weights]
     options.out.mkdir(parents=True, exist_ok=True)
-    for source in imaging.find([options.pictures])[0]:
-        low = shrunk(cropped_to_multiple(imaging.read(source.path), 2), 2)
+    for source in imaging.find_images([options.images])[0]:
+        low = downscale(crop_to_multiple(imaging.read(source.path), 2), 2)
         x = torch.from_numpy(low.transpose(2, 0, 1)[None] / np.float32(255))
         mean = torch.stack([network(x) for network in networks]).mean(dim=0)[0].clamp(0, 1)
         pixels = mean.mul(65535).round().permute(1, 2, 0).numpy().astype(np.uint16)

@@ -1,12 +1,12 @@
 """Prompts answered here against Segment Anything's own code, same weights, same machine, one run.
 
-    python benchmarks/promptable.py --weights mobile_sam.pt [--coco DIR] [--picture FILE]
+    python benchmarks/promptable.py --weights mobile_sam.pt [--coco DIR] [--image FILE]
 
 The reference is the package segment-anything-py (test extra) with MobileSAM's parameters and, for its encoder,
 this project's TinyViT, which equals the published one; its predictor and generator run as they are.
 
-* 100 boxes on one picture: one call here, 100 calls there, from the embedding to masks at the picture's size.
-* everything: 32x32 points on a picture of 1024x683, from the embedding to the final masks.
+* 100 boxes on one image: one call here, 100 calls there, from the embedding to masks at the image's size.
+* everything: 32x32 points on an image of 1024x683, from the embedding to the final masks.
 * --coco: mean IoU with the annotations' boxes, both.
 """
 
@@ -31,7 +31,7 @@ from densevit.predict.loading import load
 from densevit.predict.segment_anything import SegmentAnything
 from reference_sam import generator, predictor_of, reference
 
-PICTURE = Path(__file__).resolve().parent.parent / "examples" / "leuven_street.jpg"
+IMAGE = Path(__file__).resolve().parent.parent / "examples" / "leuven_street.jpg"
 SIZE = (1024, 683)  # width, height
 BOXES = 100
 
@@ -44,11 +44,11 @@ def boxes_in(width: int, height: int) -> np.ndarray:
     return np.concatenate([corner, far], axis=1)
 
 
-def many_boxes(sam: SegmentAnything, predictor: Any, picture: np.ndarray, rounds: int, multimask: bool) -> None:
+def many_boxes(sam: SegmentAnything, predictor: Any, image: np.ndarray, rounds: int, multimask: bool) -> None:
     """One call against a hundred, by turns."""
     boxes = boxes_in(*SIZE)
-    scene = sam.encode(picture)
-    predictor.set_image(picture)
+    scene = sam.encode(image)
+    predictor.set_image(image)
 
     def ours() -> list[np.ndarray]:
         return [mask.decode() for mask in sam.predict(scene, boxes=boxes, multimask=multimask)]
@@ -76,13 +76,13 @@ def timed(run: Any) -> tuple[Any, float]:
     return result, time.perf_counter() - start
 
 
-def everything(sam: SegmentAnything, predictor: Any, picture: np.ndarray, rounds: int) -> None:
-    """The whole picture, from the embedding on."""
-    scene = sam.encode(picture)
-    theirs = generator(predictor, picture)
+def everything(sam: SegmentAnything, predictor: Any, image: np.ndarray, rounds: int) -> None:
+    """The whole image, from the embedding on."""
+    scene = sam.encode(image)
+    theirs = generator(predictor, image)
     ratios = []
     for number in range(rounds):
-        expected, there = timed(lambda: theirs.generate(picture))
+        expected, there = timed(lambda: theirs.generate(image))
         decoded: list[float] = []
         start = time.perf_counter()
         found = list(sam.everything(scene, progress=lambda *_, at=decoded: at.append(time.perf_counter())))
@@ -106,7 +106,7 @@ def coco(sam: SegmentAnything, predictor: Any, root: Path) -> None:
     score = MaskScore()
     for index in range(len(data)):
         sample = data[index]
-        predictor.set_image(sample.picture)
+        predictor.set_image(sample.image)
         overlaps = []
         for box, truth in zip(sample.boxes, sample.masks, strict=True):
             masks, scores, _ = predictor.predict(box=box.astype(np.float64), multimask_output=True)
@@ -124,7 +124,7 @@ def main() -> None:
     """Measures what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path, required=True, help="MobileSAM's file")
-    parser.add_argument("--picture", type=Path, default=PICTURE)
+    parser.add_argument("--image", type=Path, default=IMAGE)
     parser.add_argument("--coco", type=Path, help="folder in COCO's layout; measures this alone")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
@@ -135,10 +135,10 @@ def main() -> None:
     if options.coco is not None:
         coco(sam, predictor, options.coco)
         return
-    picture = np.array(Image.fromarray(imaging.read(options.picture)).resize(SIZE))
+    image = np.array(Image.fromarray(imaging.read(options.image)).resize(SIZE))
     for multimask in (True, False):
-        many_boxes(sam, predictor, picture, options.rounds, multimask)
-    everything(sam, predictor, picture, max(1, options.rounds // 3))
+        many_boxes(sam, predictor, image, options.rounds, multimask)
+    everything(sam, predictor, image, max(1, options.rounds // 3))
 
 
 if __name__ == "__main__":

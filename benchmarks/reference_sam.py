@@ -61,7 +61,7 @@ def predictor_of(sam: Any) -> Any:
     return SamPredictor(sam)
 
 
-def generator(predictor: Any, picture: np.ndarray) -> Any:
+def generator(predictor: Any, image: np.ndarray) -> Any:
     """Its generator of masks, which takes the embedding as it is, for that is not what is measured."""
     from segment_anything import SamAutomaticMaskGenerator, automatic_mask_generator
 
@@ -71,7 +71,7 @@ def generator(predictor: Any, picture: np.ndarray) -> Any:
     # in place of torchvision's compiled operator; a millisecond of the whole
     automatic_mask_generator.batched_nms = suppressed
     made = SamAutomaticMaskGenerator(predictor.model, output_mode="uncompressed_rle")
-    predictor.set_image(picture)
+    predictor.set_image(image)
     made.predictor = predictor
     predictor.set_image = lambda *_, **__: None
     predictor.reset_image = lambda: None

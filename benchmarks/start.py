@@ -1,6 +1,6 @@
 """A whole `densevit segment` from interpreter start to exit, and the share of each part.
 
-Run: ``python benchmarks/start.py [--picture examples/leuven_street.jpg]``. The first start is left out: it reads
+Run: ``python benchmarks/start.py [--image examples/leuven_street.jpg]``. The first start is left out: it reads
 files that are not in memory yet.
 """
 
@@ -25,7 +25,7 @@ def seconds(arguments: list[str]) -> float:
 def main() -> None:
     """Measure and print one table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--picture", type=Path, default=Path("examples/leuven_street.jpg"))
+    parser.add_argument("--image", type=Path, default=Path("examples/leuven_street.jpg"))
     parser.add_argument("--repeats", type=int, default=7)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -34,7 +34,7 @@ def main() -> None:
             "import numpy": ["-c", "import numpy"],
             "import densevit": ["-c", "import densevit"],
             "densevit --help": ["-m", "densevit", "--help"],
-            "densevit segment": ["-m", "densevit", "segment", str(options.picture), "--out", folder],
+            "densevit segment": ["-m", "densevit", "segment", str(options.image), "--out", folder],
         }
         for name, arguments in parts.items():
             seconds(arguments)

@@ -96,7 +96,7 @@ class Engine:
 
 def _score(run: Callable[[np.ndarray], np.ndarray], folder: Path) -> dict[str, float]:
     score = SuperResolutionScore(SCALE)
-    for source in imaging.find([str(folder)])[0]:
+    for source in imaging.find_images([str(folder)])[0]:
         high = imaging.read(source.path)
         height, width = (side - side % SCALE for side in high.shape[:2])
         high = high[:height, :width]
@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, nargs=2, default=(160, 240), metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--data", type=Path, help="folder of high-resolution pictures")
+    parser.add_argument("--data", type=Path, help="folder of high-resolution images")
     options = parser.parse_args()
 
     networks = _networks(options)

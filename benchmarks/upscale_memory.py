@@ -1,9 +1,9 @@
-"""Peak memory of enlarging pictures of 1, 4, 16 and 64 megapixels, each in a process of its own.
+"""Peak memory of enlarging images of 1, 4, 16 and 64 megapixels, each in a process of its own.
 
     python benchmarks/upscale_memory.py
 
 What a process needs before it enlarges anything is taken off, and so are input and output; the rest should not
-depend on the picture.
+depend on the image.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def _peak_bytes() -> int:
 
 
 def child(model_name: str, megapixels: int, precision: str) -> None:
-    """Enlarges one picture and prints bytes before, at the peak, of input and output, and seconds."""
+    """Enlarges one image and prints bytes before, at the peak, of input and output, and seconds."""
     from densevit.predict.loading import load
 
     model = load(model_name, precision=precision)
@@ -32,11 +32,11 @@ def child(model_name: str, megapixels: int, precision: str) -> None:
     model.predict(np.zeros((model.task.tile_px, model.task.tile_px, 3), np.uint8))
     before = _peak_bytes()
     height, width = SIDES[megapixels]
-    picture = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     start = time.perf_counter()
-    result = model.predict(picture)
+    result = model.predict(image)
     seconds = time.perf_counter() - start
-    print(before, _peak_bytes(), picture.nbytes + result.image.nbytes, seconds)
+    print(before, _peak_bytes(), image.nbytes + result.image.nbytes, seconds)
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
-"""Tiles against the whole picture: how near they come to each other, and which comes nearer to the truth.
+"""Tiles against the whole image: how near they come to each other, and which comes nearer to the truth.
 
-    python benchmarks/upscale_tiles.py --pictures ../shared/data/photos/*cc*.jpg
+    python benchmarks/upscale_tiles.py --images ../shared/data/photos/*cc*.jpg
 
 For each photograph: enlarged whole and in tiles of 256 from an input of 1500x2100, PSNR between the two, and the
 error within 8 pixels of a seam beside the error elsewhere. Then PSNR-Y against the original for inputs of 1, 4
@@ -20,28 +20,28 @@ from densevit.imaging.tiling import tiles
 from densevit.metrics import luma, psnr
 from densevit.predict.loading import load
 from densevit.predict.model import Model
-from densevit.tasks.super_resolution import cropped_to_multiple, shrunk
+from densevit.tasks.super_resolution import crop_to_multiple, downscale
 
 WHOLE = None
 
 
-def enlarged(model: Model, picture: np.ndarray, tile_px: int | None) -> np.ndarray:
+def enlarged(model: Model, image: np.ndarray, tile_px: int | None) -> np.ndarray:
     """(H, W, 3) uint8 -> (2 H, 2 W, 3)."""
     model.task.tile_px = tile_px
-    return model.predict(picture).image
+    return model.predict(image).image
 
 
-def of_size(picture: np.ndarray, size: Size) -> np.ndarray:
-    """A cut of that size, after mirroring as often as needed; much larger photographs are shrunk first."""
-    factor = min(picture.shape[0] / size.height, picture.shape[1] / size.width)
+def of_size(image: np.ndarray, size: Size) -> np.ndarray:
+    """A cut of that size, after mirroring as often as needed; much larger photographs are downscale first."""
+    factor = min(image.shape[0] / size.height, image.shape[1] / size.width)
     if factor > 1:
-        picture = imaging.resize(picture, Size(*(round(s / factor) for s in picture.shape[:2])), "matlab_bicubic")
-    rows, columns = (max(0, wanted - side) for wanted, side in zip(size, picture.shape[:2], strict=True))
+        image = imaging.resize(image, Size(*(round(s / factor) for s in image.shape[:2])), "matlab_bicubic")
+    rows, columns = (max(0, wanted - side) for wanted, side in zip(size, image.shape[:2], strict=True))
     while rows or columns:
-        step = (min(rows, picture.shape[0]), min(columns, picture.shape[1]))
-        picture = np.pad(picture, ((0, step[0]), (0, step[1]), (0, 0)), mode="symmetric")
+        step = (min(rows, image.shape[0]), min(columns, image.shape[1]))
+        image = np.pad(image, ((0, step[0]), (0, step[1]), (0, 0)), mode="symmetric")
         rows, columns = rows - step[0], columns - step[1]
-    return np.ascontiguousarray(picture[: size.height, : size.width])
+    return np.ascontiguousarray(image[: size.height, : size.width])
 
 
 def seams(model: Model, size: Size, tile_px: int, within: int) -> np.ndarray:
@@ -60,18 +60,18 @@ def main() -> None:
     """Measure and print both tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="sr-x2")
-    parser.add_argument("--pictures", type=Path, nargs="+", required=True)
+    parser.add_argument("--images", type=Path, nargs="+", required=True)
     parser.add_argument("--megapixels", type=int, nargs="*", default=[1, 4, 16])
     parser.add_argument("--tiles", type=int, nargs="*", default=[128, 256, 512, 1024])
-    parser.add_argument("--precision", default="fp32", help="bf16 halves what a whole picture takes")
+    parser.add_argument("--precision", default="fp32", help="bf16 halves what a whole image takes")
     options = parser.parse_args()
     model = load(options.model, precision=options.precision)
-    for path in options.pictures:
+    for path in options.images:
         original = imaging.read(path)
         size = Size(1500, 2100)
-        picture = of_size(original, size)
-        whole = enlarged(model, picture, WHOLE).astype(np.float64)
-        error = np.square(enlarged(model, picture, 256) - whole)
+        image = of_size(original, size)
+        whole = enlarged(model, image, WHOLE).astype(np.float64)
+        error = np.square(enlarged(model, image, 256) - whole)
         near = seams(model, size, 256, 8)
         total = 10 * np.log10(255**2 / error.mean())
         rms = [float(np.sqrt(error[mask].mean())) for mask in (near, ~near)]
@@ -80,13 +80,13 @@ def main() -> None:
             f"root mean square {rms[0]:.3f} at seams, {rms[1]:.3f} elsewhere; largest {np.sqrt(error.max()):.0f}"
         )
     print(f"\nPSNR-Y in dB\n{'':>44}{'bicubic':>9}{'whole':>9}", *(f"{tile:>9}" for tile in options.tiles), sep="")
-    for path in options.pictures:
+    for path in options.images:
         original = imaging.read(path)
         for megapixels in options.megapixels:
             height = round((megapixels * 1e6 * original.shape[0] / original.shape[1]) ** 0.5)
             width = round(megapixels * 1e6 / height)
-            high = cropped_to_multiple(of_size(original, Size(2 * height, 2 * width)), 2)
-            low = shrunk(high, 2)
+            high = crop_to_multiple(of_size(original, Size(2 * height, 2 * width)), 2)
+            low = downscale(high, 2)
             truth = luma(high)[2:-2, 2:-2]
             bicubic = np.rint(imaging.enlarge(low, 2)).clip(0, 255).astype(np.uint8)
             row = [bicubic, *(enlarged(model, low, tile) for tile in (WHOLE, *options.tiles))]

@@ -30,7 +30,7 @@ def commands() -> list[list[str]]:
 def test_the_lines_about_prompts_run(tmp_path, monkeypatch):
     _, block = blocks("python")
     monkeypatch.chdir(tmp_path)
-    imaging.save(tiny.picture(480, 640), "street.jpg")
+    imaging.save(tiny.image(480, 640), "street.jpg")
     # weights are not at hand; blobs answer
     monkeypatch.setattr(densevit, "load", lambda name, weights: blobs.model(), raising=False)
     names = {"densevit": densevit}
@@ -43,8 +43,8 @@ def test_the_lines_about_prompts_run(tmp_path, monkeypatch):
 def test_the_ten_lines_of_python_run(tmp_path):
     block, _ = blocks("python")
     (tmp_path / "examples").mkdir()
-    picture = ROOT / "examples" / "leuven_street.jpg"
-    (tmp_path / "examples" / picture.name).write_bytes(picture.read_bytes())
+    image = ROOT / "examples" / "leuven_street.jpg"
+    (tmp_path / "examples" / image.name).write_bytes(image.read_bytes())
     done = subprocess.run([sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "(563, 751)" in done.stdout

@@ -82,8 +82,8 @@ MODELS = [
 def test_the_whole_verb_segment(tmp_path, which):
     for name, seed in (("a/x.png", 0), ("b/x.png", 1)):
         (tmp_path / "in" / name).parent.mkdir(parents=True)
-        Image.fromarray(tiny.picture(40, 60, seed=seed)).save(tmp_path / "in" / name)
-    (tmp_path / "in" / "bad.png").write_text("no picture")
+        Image.fromarray(tiny.image(40, 60, seed=seed)).save(tmp_path / "in" / name)
+    (tmp_path / "in" / "bad.png").write_text("no image")
     chosen = ["--model", tiny.graph()] if which == "graph file" else []
     done = without_torch("segment", "in", *chosen, "--format", "overlay,labels,color,json", "--json", cwd=tmp_path)
     assert done.returncode == 1
@@ -91,7 +91,7 @@ def test_the_whole_verb_segment(tmp_path, which):
     assert "bad.png" in line
     report = json.loads(done.stdout)
     assert report["runtime"] == "openvino"
-    assert [len(row.get("written", [])) for row in report["pictures"]] == [4, 4, 0]
+    assert [len(row.get("written", [])) for row in report["images"]] == [4, 4, 0]
     if which == "graph file":
         expected = tiny.model().predict(tmp_path / "in" / "a" / "x.png")
         with Image.open(tmp_path / "out" / "a" / "x.labels.png") as image:
@@ -99,7 +99,7 @@ def test_the_whole_verb_segment(tmp_path, which):
 
 
 def test_the_whole_verb_upscale(tmp_path):
-    Image.fromarray(tiny.picture(40, 60)).save(tmp_path / "x.png")
+    Image.fromarray(tiny.image(40, 60)).save(tmp_path / "x.png")
     done = without_torch("upscale", "x.png", "--model", tiny.sr_graph(), "--compare", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     with Image.open(tmp_path / "out" / "x.png") as image:
@@ -120,7 +120,7 @@ def test_models():
 def test_eval(tmp_path):
     (tmp_path / "data" / "val").mkdir(parents=True)
     (tmp_path / "data" / "valannot").mkdir()
-    Image.fromarray(tiny.picture(33, 50)).save(tmp_path / "data" / "val" / "x.png")
+    Image.fromarray(tiny.image(33, 50)).save(tmp_path / "data" / "val" / "x.png")
     Image.fromarray(np.zeros((33, 50), np.uint8)).save(tmp_path / "data" / "valannot" / "x.png")
     done = without_torch("eval", tiny.graph(), "--data", "camvid:data", "--json", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
@@ -128,7 +128,7 @@ def test_eval(tmp_path):
 
 
 def test_what_needs_torch_says_what_to_install(tmp_path):
-    Image.fromarray(tiny.picture(33, 50)).save(tmp_path / "x.png")
+    Image.fromarray(tiny.image(33, 50)).save(tmp_path / "x.png")
     own = tiny.safetensors()
     (tmp_path / "official.pt").write_bytes(b"whatever")
     for arguments in (
@@ -156,7 +156,7 @@ except ValueError as error:
 model = densevit.load({str(tiny.graph())!r})
 import numpy
 print(sorted(model.predict([numpy.zeros((40, 50, 3), numpy.uint8)])[0].fractions()) != [])
-print(densevit.Model.__name__, densevit.PictureError.__name__, densevit.SegmentationResult.__name__)
+print(densevit.Model.__name__, densevit.ImageError.__name__, densevit.SegmentationResult.__name__)
 """
     done = python(WITHOUT + code)
     assert done.returncode == 0, done.stderr
@@ -164,7 +164,7 @@ print(densevit.Model.__name__, densevit.PictureError.__name__, densevit.Segmenta
     assert "pip install 'densevit[torch]'" in first
     assert "pip install 'densevit[torch]'" in second
     assert third == "True"
-    assert fourth == "Model PictureError SegmentationResult"
+    assert fourth == "Model ImageError SegmentationResult"
 
 
 def loaded_after(code: str, *arguments: object, cwd: Path | None = None) -> set[str]:
@@ -195,7 +195,7 @@ def test_importing_the_package_imports_nothing_heavy():
 
 def test_segmenting_imports_no_more_than_it_needs(tmp_path):
     # the start of the command is most of its time
-    Image.fromarray(tiny.picture(33, 50)).save(tmp_path / "x.png")
+    Image.fromarray(tiny.image(33, 50)).save(tmp_path / "x.png")
     code = """
 import sys
 sys.argv[0] = "densevit"

@@ -37,7 +37,7 @@ def classifier_manifest(**changes) -> Manifest:
 
 @functools.cache
 def classifier(architecture: str = "cls-b0", classes: int = len(NAMES)):
-    """A network with random weights and BatchNorm statistics of pictures; each picture has a class of its own."""
+    """A network with random weights and BatchNorm statistics of images; each image has a class of its own."""
     import torch
     from torch import nn
 
@@ -51,8 +51,8 @@ def classifier(architecture: str = "cls-b0", classes: int = len(NAMES)):
         norms = [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)]
         for layer in norms:
             layer.momentum = None
-        pictures = [torch.from_numpy(tiny.picture(64, 64, seed=seed)).permute(2, 0, 1) for seed in range(8)]
-        x = torch.stack(pictures) / 64 - 2
+        images = [torch.from_numpy(tiny.image(64, 64, seed=seed)).permute(2, 0, 1) for seed in range(8)]
+        x = torch.stack(images) / 64 - 2
         model.train()(x)
         for layer in norms:
             layer.momentum = 0.1
@@ -118,8 +118,8 @@ def test_classify_with_a_graph_file(tmp_path):
 
     for name, seed in (("a/x.png", 0), ("b/x.png", 1)):
         (tmp_path / "in" / name).parent.mkdir(parents=True)
-        Image.fromarray(tiny.picture(70, 90, seed=seed)).save(tmp_path / "in" / name)
-    (tmp_path / "in" / "bad.png").write_text("no picture")
+        Image.fromarray(tiny.image(70, 90, seed=seed)).save(tmp_path / "in" / name)
+    (tmp_path / "in" / "bad.png").write_text("no image")
     verb = ["classify", "in", "--model", classifier_graph(), "--top", "3"]
     (code, out, err), (table_code, table, _) = verbs_without_torch(
         [*verb, "--out", "out", "--json"], verb, cwd=tmp_path
@@ -132,7 +132,7 @@ def test_classify_with_a_graph_file(tmp_path):
     expected = load(classifier_graph(), precision="fp32", threads=1)
     shown = table.splitlines()
     assert len(shown) == 2
-    for row, line in zip(report["pictures"][:2], shown, strict=True):
+    for row, line in zip(report["images"][:2], shown, strict=True):
         best = expected.predict(row["source"]).top(3)
         assert [guess["name"] for guess in row["top"]] == [guess.name for guess in best]
         assert [guess["probability"] for guess in row["top"]] == pytest.approx(
@@ -161,9 +161,9 @@ def test_models_and_info(tmp_path):
 def test_what_needs_torch_says_what_to_install(tmp_path):
     from safetensors.numpy import save_file
 
-    Image.fromarray(tiny.picture(70, 90)).save(tmp_path / "x.png")
+    Image.fromarray(tiny.image(70, 90)).save(tmp_path / "x.png")
     (tmp_path / "x.pt").write_bytes(b"whatever")
-    save_file({"stem.in_conv.conv.weight": tiny.picture(3, 3)}, tmp_path / "timm.safetensors")
+    save_file({"stem.in_conv.conv.weight": tiny.image(3, 3)}, tmp_path / "timm.safetensors")
     own = classifier_file()
     answers = verbs_without_torch(
         ["convert", own, "y.safetensors"],

@@ -1,4 +1,4 @@
-"""The contract of every model of the zoo: random weights of its architecture, a 300x500 picture, both runtimes.
+"""The contract of every model of the zoo: random weights of its architecture, a 300x500 image, both runtimes.
 
 The weights are a file with official names, as downloaded ones are. Models of one architecture differ in sizes
 alone, so they share the file, and the graph that OpenVINO runs.
@@ -20,8 +20,8 @@ from densevit.variants import ARCHITECTURES, PROMPTABLE
 from densevit.zoo import ZOO
 from helpers import tiny
 
-PICTURE = tiny.picture(300, 500)
-# at 1024x1707 pixels, the published size of such a picture, L2 takes half a minute: the picture as it is will do
+IMAGE = tiny.image(300, 500)
+# at 1024x1707 pixels, the published size of such an image, L2 takes half a minute: the image as it is will do
 SIZES = {"cityscapes": "native"}
 
 
@@ -70,8 +70,8 @@ def check_prompts(eager, compiled, scene):
 
 
 def answer(model):
-    """What a model makes of the picture alone; Segment Anything's masks need prompts, its embedding none."""
-    return model.encode(PICTURE) if isinstance(model, SegmentAnything) else model.predict(PICTURE)
+    """What a model makes of the image alone; Segment Anything's masks need prompts, its embedding none."""
+    return model.encode(IMAGE) if isinstance(model, SegmentAnything) else model.predict(IMAGE)
 
 
 def outputs(result):
@@ -85,7 +85,7 @@ def outputs(result):
 
 
 def check(result, name):
-    """The typed result of the model's task, at the picture's own size."""
+    """The typed result of the model's task, at the image's own size."""
     entry = ZOO[name]
     match entry.task:
         case "segmentation":
@@ -104,7 +104,7 @@ def check(result, name):
             assert isinstance(result, Scene)
             assert result.embedding.shape == (256, 64, 64)
             assert result.placement.tensor == entry.resolution
-    assert result.placement.picture == (300, 500)
+    assert result.placement.image == (300, 500)
     assert np.isfinite(outputs(result)).all()
 
 
@@ -132,7 +132,7 @@ def test_every_model_on_both_runtimes(architecture, tmp_path, monkeypatch, encod
         check_prompts(eager, compiled, expected)
     span = float(np.ptp(outputs(expected)))
     assert span > 0
-    # enlarged pictures are rounded to 8 bits
+    # enlarged images are rounded to 8 bits
     step = 1 / 255 if ZOO[first].task == "super_resolution" else 0
     assert float(np.abs(outputs(got) - outputs(expected)).max()) <= 5e-4 * max(1, span) + step
 

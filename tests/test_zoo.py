@@ -3,12 +3,12 @@
 import pytest
 
 from densevit import zoo
-from densevit.core.classes import class_table
+from densevit.core.classes import read_class_table
 from densevit.core.manifest import Manifest
 from densevit.imaging import SizePolicy
-from densevit.tasks.table import task_for
-from densevit.variants import architecture
-from densevit.zoo import ZOO, UnknownModelError, find, made_of
+from densevit.tasks.table import make_task
+from densevit.variants import find_architecture
+from densevit.zoo import ZOO, UnknownModelError, find_model, find_published
 
 # reference/efficientvit.md, section 9: parameters, and MACs in G as printed
 COSTS = {
@@ -108,26 +108,26 @@ def test_the_names_of_the_contract():
 @pytest.mark.parametrize("name", COSTS)
 def test_costs_are_those_of_the_reference(name):
     params, macs = COSTS[name]
-    cost = find(name).cost
+    cost = find_model(name).cost
     assert cost.params == params
     assert cost.macs == pytest.approx(macs * 1e9, rel=0.005)
-    assert (cost.encoder_params is not None) == (find(name).task == "promptable")
+    assert (cost.encoder_params is not None) == (find_model(name).task == "promptable")
 
 
 @pytest.mark.parametrize(("name", "millions"), [("sam-l0", 31), ("sam-l1", 44)])
 def test_encoders_alone_as_the_paper_counts(name, millions):
     # Table 6
-    assert round(find(name).cost.encoder_params / 1e6) == millions
+    assert round(find_model(name).cost.encoder_params / 1e6) == millions
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_figures(name):
-    assert find(name).published == PUBLISHED[name]
+    assert find_model(name).published == PUBLISHED[name]
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_published_files(name):
-    hub = find(name).hub
+    hub = find_model(name).hub
     assert f"{hub.repository}/{hub.name}" == FILES[name]
 
 
@@ -138,15 +138,15 @@ def test_every_file_is_published_once():
 
 @pytest.mark.parametrize("name", ZOO)
 def test_rows_are_whole(name):
-    entry = find(name)
-    assert architecture(entry.architecture).name == entry.architecture
+    entry = find_model(name)
+    assert find_architecture(entry.architecture).name == entry.architecture
     manifest = entry.manifest()
     assert manifest.name == name
     assert manifest.task == entry.task
-    assert str(task_for(manifest, size="published").size) == entry.published_size
+    assert str(make_task(manifest, size="published").size) == entry.published_size
     if entry.data_set:
-        assert manifest.class_names == class_table(entry.data_set).names
-        assert manifest.palette == class_table(entry.data_set).colours
+        assert manifest.class_names == read_class_table(entry.data_set).names
+        assert manifest.palette == read_class_table(entry.data_set).colors
     assert manifest.licence == "Apache-2.0"
     assert manifest.verified_precisions == ("fp32",)
     for policy in (manifest.size, manifest.published_size):
@@ -170,14 +170,14 @@ def test_rows_are_whole(name):
     ],
 )
 def test_working_sizes_of_the_contract(name, size, published, resolution):
-    entry = find(name)
+    entry = find_model(name)
     assert (entry.size, entry.published_size, entry.resolution) == (size, published, resolution)
 
 
 @pytest.mark.parametrize("name", COSTS)
 def test_official_names_are_accepted(name):
-    assert find(f"efficientvit-{name}") is ZOO[name]
-    assert find(name.upper().replace("-", "_")) is ZOO[name]
+    assert find_model(f"efficientvit-{name}") is ZOO[name]
+    assert find_model(name.upper().replace("-", "_")) is ZOO[name]
 
 
 @pytest.mark.parametrize(
@@ -191,21 +191,26 @@ def test_official_names_are_accepted(name):
     ],
 )
 def test_names_from_elsewhere(official, name):
-    assert find(official) is ZOO[name]
+    assert find_model(official) is ZOO[name]
 
 
 @pytest.mark.parametrize(("variant", "ratio"), [("b0", 0.95), ("b1", 0.95), ("b2", 1), ("l1", 1), ("l3", 1)])
 def test_crop_ratios(variant, ratio):
     # section 5; B0's is not documented
-    assert find(f"cls-{variant}-r224").manifest().crop_ratio == ratio
+    assert find_model(f"cls-{variant}-r224").manifest().crop_ratio == ratio
 
 
 def test_models_of_an_architecture():
-    assert [entry.name for entry in made_of("cls-b1", 1000)] == ["cls-b1-r224", "cls-b1-r256", "cls-b1-r288"]
-    assert [entry.name for entry in made_of("seg-b0", 19)] == ["seg-b0-cityscapes"]
-    assert [entry.name for entry in made_of("sam-l0", 0)] == ["sam-l0"]
+    names = [entry.name for entry in find_published("cls-b1", 1000)]
+    assert names == [
+        "cls-b1-r224",
+        "cls-b1-r256",
+        "cls-b1-r288",
+    ]
+    assert [entry.name for entry in find_published("seg-b0", 19)] == ["seg-b0-cityscapes"]
+    assert [entry.name for entry in find_published("sam-l0", 0)] == ["sam-l0"]
     # the bundled model is no published file
-    assert made_of("seg-b0", 11) == []
+    assert find_published("seg-b0", 11) == []
 
 
 @pytest.mark.parametrize(
@@ -213,7 +218,7 @@ def test_models_of_an_architecture():
 )
 def test_other_names_list_the_known(name):
     with pytest.raises(UnknownModelError) as caught:
-        find(name)
+        find_model(name)
     assert str(caught.value).startswith(f"unknown model {name!r}; known: ")
     assert all(known in str(caught.value) for known in ZOO)
 
@@ -221,12 +226,12 @@ def test_other_names_list_the_known(name):
 def test_where_weights_are(monkeypatch, tmp_path):
     monkeypatch.setattr(zoo, "ASSETS", tmp_path)
     monkeypatch.setattr(zoo, "is_cached", lambda file: "_b1_" in file.name)
-    assert find("seg-b0-camvid").weights == find("sam-b1").weights == "none"
-    assert find("seg-b0-cityscapes").weights == "hub"
-    assert find("seg-b1-cityscapes").weights == "cached"
+    assert find_model("seg-b0-camvid").weights == find_model("sam-b1").weights == "none"
+    assert find_model("seg-b0-cityscapes").weights == "hub"
+    assert find_model("seg-b1-cityscapes").weights == "cached"
     (tmp_path / "seg-b0-camvid.onnx").touch()
-    assert find("seg-b0-camvid").weights == "bundled"
-    assert find("seg-b0-camvid").graph == tmp_path / "seg-b0-camvid.onnx"
+    assert find_model("seg-b0-camvid").weights == "bundled"
+    assert find_model("seg-b0-camvid").graph == tmp_path / "seg-b0-camvid.onnx"
     # a file of a published name in the folder of assets is not taken for the published one
     (tmp_path / "seg-b0-cityscapes.onnx").touch()
-    assert find("seg-b0-cityscapes").weights == "hub"
+    assert find_model("seg-b0-cityscapes").weights == "hub"

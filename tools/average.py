@@ -1,4 +1,4 @@
-"""The weighted mean of two weights files of one model: between a specialist and what it became on more pictures.
+"""The weighted mean of two weights files of one model: between a specialist and what it became on more images.
 
     python tools/average.py FIRST.safetensors SECOND.safetensors OUT.safetensors --share 0.5
 

@@ -1,4 +1,4 @@
-"""EfficientViT for dense prediction: a picture in, a dense answer out.
+"""EfficientViT for dense prediction: an image in, a dense answer out.
 
 Names are found on first use, so that importing the package costs next to nothing.
 """
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from densevit.imaging import PictureError
+    from densevit.imaging import ImageError
     from densevit.models.build import create_model
     from densevit.predict.loading import load
     from densevit.predict.model import Model
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ClassificationResult",
+    "ImageError",
     "Mask",
     "MasksResult",
     "Model",
-    "PictureError",
     "Scene",
     "SegmentAnything",
     "SegmentationResult",
@@ -41,7 +41,7 @@ _HOMES = {
     "Mask": "densevit.tasks.mask_result",
     "MasksResult": "densevit.tasks.mask_result",
     "Model": "densevit.predict.model",
-    "PictureError": "densevit.imaging",
+    "ImageError": "densevit.imaging",
     "Scene": "densevit.tasks.promptable",
     "SegmentAnything": "densevit.predict.segment_anything",
     "SegmentationResult": "densevit.tasks.segmentation",

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from densevit.core.classes import ClassTable, class_table
+from densevit.core.classes import ClassTable, read_class_table
 from densevit.core.errors import UsageError
 from densevit.core.manifest import IMAGENET_MEAN, IMAGENET_STD, Manifest, super_resolution_manifest
-from densevit.variants import Cost, architecture, count
+from densevit.variants import Cost, count, find_architecture
 from densevit.weights import ASSETS, HubFile, is_cached
 
 _SEGMENTATION_FILES = "han-cai/efficientvit-seg"
@@ -43,7 +43,7 @@ class Entry:
         hub: where the published weights are, None for bundled models.
         published: figures of the paper or the official repository; in percent, PSNR in dB, SSIM in 0..1.
         licence: of the weights.
-        crop_ratio: share of the resized shorter side that a centre crop keeps.
+        crop_ratio: share of the resized shorter side that a center crop keeps.
     """
 
     name: str
@@ -81,13 +81,13 @@ class Entry:
 
     @property
     def classes(self) -> ClassTable:
-        """Names and colours of the classes; empty for a model that knows none."""
-        return class_table(self.data_set) if self.data_set else ClassTable((), ())
+        """Names and colors of the classes; empty for a model that knows none."""
+        return read_class_table(self.data_set) if self.data_set else ClassTable((), ())
 
     @property
     def cost(self) -> Cost:
         """Learnable parameters, and MACs at `resolution`."""
-        return count(architecture(self.architecture), self.resolution, classes=len(self.classes.names))
+        return count(find_architecture(self.architecture), self.resolution, classes=len(self.classes.names))
 
     def manifest(self) -> Manifest:
         """The manifest of foreign weights that are loaded under this name."""
@@ -100,7 +100,7 @@ class Entry:
             task=self.task,
             architecture=self.architecture,
             class_names=table.names,
-            palette=table.colours,
+            palette=table.colors,
             mean=_SAM_MEAN if promptable else IMAGENET_MEAN,
             std=_SAM_STD if promptable else IMAGENET_STD,
             size=self.size,
@@ -236,7 +236,7 @@ ZOO: dict[str, Entry] = {
 """Every model by name."""
 
 
-def find(name: str) -> Entry:
+def find_model(name: str) -> Entry:
     """The row of that name.
 
     The official names are accepted too: `efficientvit-seg-b0-cityscapes`, `efficientvit-b1-r224` (also with
@@ -256,12 +256,12 @@ def find(name: str) -> Entry:
     return ZOO[own]
 
 
-def sides_in(stem: str) -> list[int]:
+def parse_resolutions(stem: str) -> list[int]:
     """The resolutions that a file's name tells, as in `efficientvit_b1_r224` or `efficientvit_b1.r224_in1k`."""
     return [int(side) for side in re.findall(r"(?<![a-z0-9])r(\d{3})(?!\d)", stem)]
 
 
-def made_of(architecture: str, classes: int) -> list[Entry]:
+def find_published(architecture: str, classes: int) -> list[Entry]:
     """The published models of that architecture with so many classes, 0 where there are none."""
     return [
         entry

@@ -11,7 +11,7 @@ from densevit.data.table import open_data
 from densevit.evaluate import evaluate
 from densevit.imaging import enlarge
 from densevit.metrics import SuperResolutionScore
-from densevit.tasks.super_resolution import cropped_to_multiple, shrunk
+from densevit.tasks.super_resolution import crop_to_multiple, downscale
 from densevit.weights import ASSETS
 
 BUNDLED = [name for name in ("sr-x2", "sr-x2-w0.75") if (ASSETS / f"{name}.onnx").is_file()]
@@ -32,8 +32,8 @@ def test_degradation_gives_the_published_figures_of_bicubic(sets, name, publishe
     score = SuperResolutionScore(2)
     data = open_data(f"sr:{sets / name}", "test")
     for index in range(len(data)):
-        high = cropped_to_multiple(data[index].picture, 2)
-        bicubic = np.rint(enlarge(shrunk(high, 2), 2)).clip(0, 255).astype(np.uint8)
+        high = crop_to_multiple(data[index].image, 2)
+        bicubic = np.rint(enlarge(downscale(high, 2), 2)).clip(0, 255).astype(np.uint8)
         score.update(bicubic, high)
     assert score.compute()["psnr_y"] == pytest.approx(published, abs=0.02)
 
@@ -49,12 +49,12 @@ def test_bundled_weights_reach_what_their_card_says(sets, name):
 
 @pytest.mark.parametrize("name", BUNDLED)
 def test_bundled_weights_beat_bicubic(name):
-    """On the project's example picture, so that it runs everywhere."""
+    """On the project's example image, so that it runs everywhere."""
     from pathlib import Path
 
-    picture = imaging.read(Path(__file__).resolve().parents[2] / "examples" / "leuven_street.jpg")
-    high = cropped_to_multiple(picture, 2)
-    low = shrunk(high, 2)
+    image = imaging.read(Path(__file__).resolve().parents[2] / "examples" / "leuven_street.jpg")
+    high = crop_to_multiple(image, 2)
+    low = downscale(high, 2)
     ours, bicubic = SuperResolutionScore(2), SuperResolutionScore(2)
     ours.update(densevit.load(name).predict(low).image, high)
     bicubic.update(np.rint(enlarge(low, 2)).clip(0, 255).astype(np.uint8), high)

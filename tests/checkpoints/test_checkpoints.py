@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from densevit.checkpoints.loading import load_network, read_weights
-from densevit.checkpoints.names import convention, official_name, own_names
+from densevit.checkpoints.names import detect_convention, official_name, to_own_names
 from densevit.checkpoints.state import WeightsMismatchError, load_state, own_tensors, read_pickled, save_own
 from densevit.core.manifest import METADATA_KEY, Manifest
 from densevit.models.build import DenseModel, build, build_dense, create_model
@@ -74,7 +74,7 @@ def test_official_tensors_of_every_checkpoint_get_our_names(name, official_shape
     with torch.device("meta"):
         own = {key: tuple(tensor.shape) for key, tensor in build(ARCHITECTURES[name]).state_dict().items()}
         official = {key: torch.empty(shape) for key, shape in official_shapes[name].items()}
-    renamed = own_names(official, own, ARCHITECTURES[name])
+    renamed = to_own_names(official, own, ARCHITECTURES[name])
     assert {key: tuple(tensor.shape) for key, tensor in renamed.items()} == own
 
 
@@ -90,7 +90,7 @@ def test_names_and_shapes_are_the_references(name):
 def test_official_tensors_arrive_one_to_one():
     state = official_state()
     model = create_model("seg-b0")
-    own = own_names(state, model.state_dict(), TABLE)
+    own = to_own_names(state, model.state_dict(), TABLE)
     assert own.keys() == model.state_dict().keys()
     load_state(model, own, source="x.pt")
     for name, tensor in model.state_dict().items():
@@ -99,15 +99,15 @@ def test_official_tensors_arrive_one_to_one():
 
 
 def test_official_or_own_by_the_keys():
-    assert convention(official_state()) == "official"
-    assert convention(create_model("seg-b0").state_dict()) == "own"
-    assert convention({}) == "own"
+    assert detect_convention(official_state()) == "official"
+    assert detect_convention(create_model("seg-b0").state_dict()) == "own"
+    assert detect_convention({}) == "own"
 
 
 def test_counters_of_batches_do_not_matter():
     state = {k: v for k, v in official_state().items() if not k.endswith("num_batches_tracked")}
     model = create_model("seg-b0")
-    load_state(model, own_names(state, model.state_dict(), TABLE), source="x.pt")
+    load_state(model, to_own_names(state, model.state_dict(), TABLE), source="x.pt")
 
 
 class TestMismatch:
@@ -117,7 +117,7 @@ class TestMismatch:
         model = create_model("seg-b0") if model is None else model
         before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         with pytest.raises(WeightsMismatchError) as error:
-            load_state(model, own_names(state, model.state_dict(), TABLE), source="folder/x.pt")
+            load_state(model, to_own_names(state, model.state_dict(), TABLE), source="folder/x.pt")
         assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
         assert "folder/x.pt" in str(error.value)
         return str(error.value)
@@ -154,7 +154,7 @@ class TestMismatch:
             model = create_model("seg-l1")
         state = official_state()
         with pytest.raises(WeightsMismatchError, match=r"y\.pt"):
-            load_state(model, own_names(state, model.state_dict(), SEGMENTATION["seg-l1"]), source="y.pt")
+            load_state(model, to_own_names(state, model.state_dict(), SEGMENTATION["seg-l1"]), source="y.pt")
 
     def test_nothing_at_all(self):
         assert "missing" in self.refused({})

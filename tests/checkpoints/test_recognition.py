@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from densevit.checkpoints.names import official_name, timm_name
-from densevit.checkpoints.recognition import Recognised, nearest, recognise, shapes
+from densevit.checkpoints.recognition import Recognition, find_nearest, recognize, shapes
 from densevit.models.build import build
 from densevit.variants import ARCHITECTURES, CLASSIFICATION, PROMPTABLE, SUPER_RESOLUTION
 
@@ -21,31 +21,31 @@ def classes_of(name):
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_architecture_under_our_names_and_the_official_ones(name):
     state = tensors(name)
-    expected = Recognised(name, classes_of(name), 3)
-    assert recognise(state) == expected
-    assert recognise({official_name(key, ARCHITECTURES[name]): value for key, value in state.items()}) == expected
+    expected = Recognition(name, classes_of(name), 3)
+    assert recognize(state) == expected
+    assert recognize({official_name(key, ARCHITECTURES[name]): value for key, value in state.items()}) == expected
 
 
 @pytest.mark.parametrize("name", CLASSIFICATION)
 def test_classifiers_under_the_names_of_timm(name):
     state = {timm_name(key, ARCHITECTURES[name]): value for key, value in tensors(name).items()}
-    assert recognise(state) == Recognised(name, 1000, 3)
+    assert recognize(state) == Recognition(name, 1000, 3)
 
 
 @pytest.mark.parametrize("name", ["seg-b0", "seg-b1-ade20k", "seg-l1-ade20k", "cls-b2"])
 def test_other_classes_and_channels(name):
-    assert recognise(tensors(name, classes=7, in_channels=4)) == Recognised(name, 7, 4)
+    assert recognize(tensors(name, classes=7, in_channels=4)) == Recognition(name, 7, 4)
 
 
 def test_heads_of_the_same_backbone_are_told_apart():
     # 19 and 150 classes, but the head decides and not the count
-    assert recognise(tensors("seg-b1", classes=150)) == Recognised("seg-b1", 150, 3)
-    assert recognise(tensors("seg-b1-ade20k", classes=19)) == Recognised("seg-b1-ade20k", 19, 3)
+    assert recognize(tensors("seg-b1", classes=150)) == Recognition("seg-b1", 150, 3)
+    assert recognize(tensors("seg-b1-ade20k", classes=19)) == Recognition("seg-b1-ade20k", 19, 3)
 
 
 def test_counters_of_batches_do_not_matter():
     state = {key: value for key, value in tensors("cls-b0").items() if not key.endswith("num_batches_tracked")}
-    assert recognise(state) == Recognised("cls-b0", 1000, 3)
+    assert recognize(state) == Recognition("cls-b0", 1000, 3)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_counters_of_batches_do_not_matter():
 def test_what_fits_nothing(change):
     state = tensors("cls-b0")
     change(state)
-    assert recognise(state) is None
+    assert recognize(state) is None
 
 
 def test_no_two_architectures_have_the_same_tensors():
@@ -75,15 +75,15 @@ def test_the_nearest_is_found_whoever_named_the_tensors(name, rename):
     table = ARCHITECTURES[name]
     state = {rename(key, table): value for key, value in tensors(name).items()}
     del state[rename("head.norm.bias", table)]
-    assert recognise(state) is None
-    assert nearest(state) == (name, ["head.norm.bias is missing"])
+    assert recognize(state) is None
+    assert find_nearest(state) == (name, ["head.norm.bias is missing"])
 
 
 def test_nothing_is_near_to_nothing():
-    assert nearest({}) is None
-    assert nearest({"a": torch.empty(3)}) is None
+    assert find_nearest({}) is None
+    assert find_nearest({"a": torch.empty(3)}) is None
 
 
 def test_weight_and_bias_of_the_classifier_must_agree():
     state = tensors("cls-b0") | {"head.classifier.bias": torch.empty(7)}
-    assert recognise(state) is None
+    assert recognize(state) is None

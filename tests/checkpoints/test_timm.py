@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from densevit.checkpoints.names import convention, official_name, own_names, timm_name
+from densevit.checkpoints.names import detect_convention, official_name, timm_name, to_own_names
 from densevit.checkpoints.state import load_state
 from densevit.models.build import build
 from densevit.variants import CLASSIFICATION
@@ -48,8 +48,8 @@ def timm_model(name: str) -> nn.Module:
 def test_equal_logits(name, size):
     theirs = timm_model(name)
     ours = build(CLASSIFICATION[name])
-    assert convention(theirs.state_dict()) == "timm"
-    load_state(ours, own_names(theirs.state_dict(), ours.state_dict(), CLASSIFICATION[name]), source="timm")
+    assert detect_convention(theirs.state_dict()) == "timm"
+    load_state(ours, to_own_names(theirs.state_dict(), ours.state_dict(), CLASSIFICATION[name]), source="timm")
     x = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         expected, got = theirs(x), ours.eval()(x)

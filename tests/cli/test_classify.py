@@ -1,4 +1,4 @@
-"""`densevit classify`: what it writes and says, and that one bad picture is no reason to drop the next."""
+"""`densevit classify`: what it writes and says, and that one bad image is no reason to drop the next."""
 
 import json
 import math
@@ -13,7 +13,7 @@ from PIL import Image
 
 import densevit as package
 from densevit.checkpoints.names import official_name
-from densevit.core.classes import class_table
+from densevit.core.classes import read_class_table
 from densevit.variants import CLASSIFICATION
 from helpers import tiny
 from test_torch_free_verbs import NAMES, classifier, classifier_file, classifier_graph
@@ -38,7 +38,7 @@ def model():
 
 def photo(path: Path, height: int = 70, width: int = 90, seed: int = 0) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(tiny.picture(height, width, seed=seed)).save(path)
+    Image.fromarray(tiny.image(height, width, seed=seed)).save(path)
     return path
 
 
@@ -54,7 +54,7 @@ def check_guesses(row: dict, result, count: int) -> None:
 # --- what it does
 
 
-def test_a_line_per_picture_with_names_and_percent(classify, model, tmp_path, written):
+def test_a_line_per_image_with_names_and_percent(classify, model, tmp_path, written):
     photo(tmp_path / "in" / "a.png")
     photo(tmp_path / "in" / "b.png", seed=1)
     done = classify("in")
@@ -81,7 +81,7 @@ def test_json_is_all_there_is_on_stdout(classify, model, tmp_path):
     assert (report["runtime"], report["precision"], report["device"]) == ("eager", "fp32", "cpu")
     assert report["failed"] == 0
     assert report["seconds"] >= 0
-    a, b = report["pictures"]
+    a, b = report["images"]
     assert (Path(a["source"]).name, a["height"], a["width"]) == ("a.png", 70, 90)
     assert (Path(b["source"]).name, b["height"], b["width"]) == ("b.png", 33, 35)
     for row in (a, b):
@@ -94,7 +94,7 @@ def test_json_is_all_there_is_on_stdout(classify, model, tmp_path):
 @pytest.mark.parametrize(("top", "count"), [(1, 1), (2, 2), (7, 7), (1000, 7)])
 def test_how_many_classes_are_named(classify, model, tmp_path, top, count):
     photo(tmp_path / "x.png")
-    (row,) = json.loads(classify("x.png", "--top", top, "--json", "--out", "out").out)["pictures"]
+    (row,) = json.loads(classify("x.png", "--top", top, "--json", "--out", "out").out)["images"]
     assert len(row["top"]) == count
     check_guesses(row, model.predict(tmp_path / "x.png"), top)
     if count == 7:
@@ -105,7 +105,7 @@ def test_how_many_classes_are_named(classify, model, tmp_path, top, count):
     assert sum(name in line for name in NAMES) == count
 
 
-def test_out_gets_a_file_per_picture_and_keeps_sub_folders(classify, model, tmp_path, written):
+def test_out_gets_a_file_per_image_and_keeps_sub_folders(classify, model, tmp_path, written):
     for seed, name in enumerate(("a/x.jpg", "b/x.jpg", "b/deep/y.png", "b/deep/y.jpg")):
         photo(tmp_path / "in" / name, seed=seed)
     done = classify("in", "--out", "made/here", "--json")
@@ -116,7 +116,7 @@ def test_out_gets_a_file_per_picture_and_keeps_sub_folders(classify, model, tmp_
         "b/deep/y.png.json",
         "b/deep/y.jpg.json",
     }
-    rows = json.loads(done.out)["pictures"]
+    rows = json.loads(done.out)["images"]
     assert len(rows) == 4
     for row in rows:
         (path,) = row["written"]
@@ -128,12 +128,12 @@ def test_results_are_replaced_and_are_no_sources(classify, tmp_path, written):
     photo(tmp_path / "x.png")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "x.json").write_text("old")
-    photo(tmp_path / "out" / "picture.png", seed=1)
+    photo(tmp_path / "out" / "image.png", seed=1)
     done = classify(".", "--out", "out", "--json")
     assert done.code == 0
-    assert [Path(row["source"]).name for row in json.loads(done.out)["pictures"]] == ["x.png"]
+    assert [Path(row["source"]).name for row in json.loads(done.out)["images"]] == ["x.png"]
     assert json.loads((tmp_path / "out" / "x.json").read_text())["height"] == 70
-    assert written(tmp_path / "out") == {"x.json", "picture.png"}
+    assert written(tmp_path / "out") == {"x.json", "image.png"}
 
 
 def test_patterns_and_duplicates(classify, tmp_path):
@@ -141,13 +141,13 @@ def test_patterns_and_duplicates(classify, tmp_path):
         photo(tmp_path / "in" / name)
     done = classify("in/*.png", "in/x.jpg", "in/x.png", "in/../in/x.png", "--json")
     assert done.code == 0
-    assert len(json.loads(done.out)["pictures"]) == 3
+    assert len(json.loads(done.out)["images"]) == 3
 
 
 @pytest.mark.parametrize("size", ["published", "short:64", "native", "exact:32x64"])
 def test_the_working_size_is_an_option(classify, model, tmp_path, size):
     photo(tmp_path / "x.png", 100, 160)
-    (row,) = json.loads(classify("x.png", "--size", size, "--json", "--top", "7").out)["pictures"]
+    (row,) = json.loads(classify("x.png", "--size", size, "--json", "--top", "7").out)["images"]
     sized = package.load(classifier_file(), runtime="eager", device="cpu", size=size, threads=1)
     check_guesses(row, sized.predict(tmp_path / "x.png"), 7)
     usual = model.predict(tmp_path / "x.png").top(7)
@@ -163,7 +163,7 @@ def test_a_graph_file_gives_the_same(densevit, model, tmp_path):
     report = json.loads(done.out)
     assert (report["model"], report["runtime"], report["device"]) == ("tiny-classifier", "openvino", "cpu")
     assert report["precision"] == "fp32"
-    (row,) = report["pictures"]
+    (row,) = report["images"]
     expected = model.predict(tmp_path / "x.png").probabilities()
     got = {guess["index"]: guess["probability"] for guess in row["top"]}
     assert [got[index] for index in range(7)] == pytest.approx(expected, abs=1e-3)
@@ -194,18 +194,18 @@ def test_named_weights_are_used(densevit, tmp_path):
     with torch.inference_mode():
         probabilities = network((x - mean) / std)[0].softmax(0)
     best = probabilities.topk(5)
-    (row,) = report["pictures"]
+    (row,) = report["images"]
     assert [guess["index"] for guess in row["top"]] == best.indices.tolist()
     assert [guess["probability"] for guess in row["top"]] == pytest.approx(best.values.tolist(), abs=1e-4)
-    assert [guess["name"] for guess in row["top"]] == [class_table("imagenet").names[i] for i in best.indices]
+    assert [guess["name"] for guess in row["top"]] == [read_class_table("imagenet").names[i] for i in best.indices]
 
 
-# --- bad pictures
+# --- bad images
 
 
-def test_bad_pictures_are_a_line_each_and_the_others_go_on(classify, tmp_path, written):
+def test_bad_images_are_a_line_each_and_the_others_go_on(classify, tmp_path, written):
     photo(tmp_path / "in" / "a.png")
-    (tmp_path / "in" / "b.png").write_text("no picture")
+    (tmp_path / "in" / "b.png").write_text("no image")
     (tmp_path / "in" / "c.jpg").touch()
     photo(tmp_path / "in" / "d.png", 1, 60_000)
     photo(tmp_path / "in" / "e.png", seed=1)
@@ -217,15 +217,15 @@ def test_bad_pictures_are_a_line_each_and_the_others_go_on(classify, tmp_path, w
     assert report["failed"] == len(done.errors) == 6
     for name in ("b.png", "c.jpg", "d.png", "f.jpg", "gone.png", "nothing/*.png"):
         assert sum(name in line for line in done.errors) == 1
-    rows = {Path(row["source"]).name: row for row in report["pictures"]}
+    rows = {Path(row["source"]).name: row for row in report["images"]}
     assert {name for name, row in rows.items() if "error" not in row} == {"a.png", "e.png"}
     assert {name for name, row in rows.items() if "top" in row} == {"a.png", "e.png"}
     assert written(tmp_path / "out") == {"in/a.json", "in/e.json"}
 
 
-def test_a_bad_picture_without_json(classify, tmp_path):
+def test_a_bad_image_without_json(classify, tmp_path):
     photo(tmp_path / "a.png")
-    (tmp_path / "b.png").write_text("no picture")
+    (tmp_path / "b.png").write_text("no image")
     done = classify("b.png", "a.png")
     assert done.code == 1
     (line,) = done.out.splitlines()
@@ -235,7 +235,7 @@ def test_a_bad_picture_without_json(classify, tmp_path):
 
 
 @pytest.mark.parametrize("sources", [["gone.png"], ["empty"], ["*.png"], ["gone.png", "empty"]])
-def test_no_picture_at_all(classify, tmp_path, sources):
+def test_no_image_at_all(classify, tmp_path, sources):
     (tmp_path / "empty").mkdir()
     done = classify(*sources)
     assert (done.code, done.out) == (1, "")
@@ -249,7 +249,7 @@ def test_max_pixels(classify, tmp_path):
     assert done.code == 1
     (line,) = done.errors
     assert "large.png" in line
-    large, small = json.loads(done.out)["pictures"]
+    large, small = json.loads(done.out)["images"]
     assert "error" in large
     assert "top" in small
     assert classify("large.png", "--max-pixels", 70 * 90).code == 0
@@ -297,7 +297,7 @@ def test_unknown_values_are_one_line(classify, tmp_path, arguments, message):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["x.png", "--colour"],
+        ["x.png", "--color"],
         [],
         ["x.png", "--top", "0"],
         ["x.png", "--top", "-1"],

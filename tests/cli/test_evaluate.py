@@ -18,13 +18,13 @@ from helpers import tiny
 
 @pytest.fixture
 def camvid(tmp_path):
-    """Eight pictures of two sizes, labelled as the small model would, but for some stripes."""
+    """Eight images of two sizes, labeled as the small model would, but for some stripes."""
     for seed in range(8):
-        picture = tiny.picture(64, 96 if seed % 2 else 80, seed=seed)
-        labels = tiny.model().predict(picture).labels.copy()
+        image = tiny.image(64, 96 if seed % 2 else 80, seed=seed)
+        labels = tiny.model().predict(image).labels.copy()
         labels[:, :: seed + 2] = (labels[:, :: seed + 2] + 1) % 11
         labels[:5] = 11
-        for folder, array in (("val", picture), ("valannot", labels)):
+        for folder, array in (("val", image), ("valannot", labels)):
             (tmp_path / "camvid" / folder).mkdir(parents=True, exist_ok=True)
             Image.fromarray(array).save(tmp_path / "camvid" / folder / f"{seed}.png")
     return tmp_path / "camvid"
@@ -60,7 +60,7 @@ def test_folders_of_ones_own(densevit, camvid, tmp_path):
 
 def test_a_kind_of_another_task_names_those_that_fit(densevit, tmp_path):
     (tmp_path / "in" / "val" / "n01440764").mkdir(parents=True)
-    Image.fromarray(tiny.picture(8, 8)).save(tmp_path / "in" / "val" / "n01440764" / "x.png")
+    Image.fromarray(tiny.image(8, 8)).save(tmp_path / "in" / "val" / "n01440764" / "x.png")
     done = densevit("eval", tiny.graph(), "--data", "imagenet:in")
     assert done.code == 2
     (line,) = done.errors
@@ -94,7 +94,7 @@ def test_classes_best_first(densevit, camvid):
 @pytest.fixture
 def published(monkeypatch):
     """The small model in the zoo, with a published figure."""
-    entry = replace(zoo.find("seg-b0-camvid"), name="tiny", published={"miou": 81.25})
+    entry = replace(zoo.find_model("seg-b0-camvid"), name="tiny", published={"miou": 81.25})
     monkeypatch.setitem(zoo.ZOO, "tiny", entry)
 
 
@@ -156,7 +156,7 @@ def test_two_processes_give_the_score_of_one(densevit, camvid, tmp_path):
 
 
 def test_an_error_in_one_process_ends_both(camvid, tmp_path):
-    # a picture that the look at some samples does not read, in the share of the second process
+    # an image that the look at some samples does not read, in the share of the second process
     (camvid / "valannot" / "3.png").write_bytes(b"noise")
     done = torchrun("eval", tiny.graph(), "--data", "camvid:camvid", "--json", cwd=tmp_path)
     assert done.returncode != 0

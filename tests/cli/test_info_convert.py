@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 
 import densevit as package
 from densevit.checkpoints.names import official_name, timm_name
-from densevit.core.classes import class_table
+from densevit.core.classes import read_class_table
 from densevit.core.manifest import METADATA_KEY, Manifest
 from densevit.variants import ARCHITECTURES
 from densevit.weights import read_tensors, write_tensors
@@ -76,7 +76,7 @@ def logits(path: Path, manifest_name: str | None = None) -> np.ndarray:
         if manifest_name is None
         else package.load(manifest_name, weights=path, runtime="eager", device="cpu", threads=1)
     )
-    return model.logits(tiny.picture(100, 120))
+    return model.logits(tiny.image(100, 120))
 
 
 # --- info of models of the zoo
@@ -95,7 +95,7 @@ def test_info_of_a_classifier(densevit, name):
     assert (said["params"], said["resolution"]) == (9_102_024, [288, 288])
     assert said["macs"] == pytest.approx(0.856e9, rel=0.01)
     assert said["published"] == {"top1": 80.410, "top5": 94.984}
-    assert said["class_names"] == list(class_table("imagenet").names)
+    assert said["class_names"] == list(read_class_table("imagenet").names)
     assert (said["size"], said["published_size"]) == ("exact:288x288", "exact:288x288")
     assert (said["resize"], said["crop_ratio"]) == ("pil_bicubic", 0.95)
     assert said["mean"] == pytest.approx([0.485, 0.456, 0.406])
@@ -270,7 +270,7 @@ def test_foreign_weights_become_an_own_file(densevit, tmp_path, written, name, s
     manifest = Manifest.from_json(metadata[METADATA_KEY], source="target")
     assert manifest.weights_sha256 == report["weights_sha256"]
     assert (manifest.name, manifest.size, manifest.crop_ratio) == ("cls-b0-r224", "exact:224x224", 0.95)
-    assert manifest.class_names == class_table("imagenet").names
+    assert manifest.class_names == read_class_table("imagenet").names
     assert {str(array.dtype) for array in arrays.values()} == {"float16", "float32"}
     # the values are those of the source, rounded
     network = classifier(classes=1000).state_dict()
@@ -442,7 +442,7 @@ def test_other_classes_are_named_by_a_file(densevit, tmp_path, names, name, styl
     assert logits(tmp_path / "own.safetensors").shape == (7,)
 
 
-def test_segmentation_with_other_classes_gets_colours(densevit, tmp_path, names):
+def test_segmentation_with_other_classes_gets_colors(densevit, tmp_path, names):
     table = ARCHITECTURES["seg-b0"]
     state = {official_name(key, table): value for key, value in tiny.network(classes=7).state_dict().items()}
     torch.save(state, tmp_path / "x.pt")

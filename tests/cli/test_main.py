@@ -43,7 +43,7 @@ def test_an_interruption_is_no_traceback(densevit, monkeypatch):
     def interrupt(texts, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("densevit.imaging.find", interrupt)
+    monkeypatch.setattr("densevit.imaging.find_images", interrupt)
     done = densevit("segment", "x.png", "--model", tiny.graph())
     assert done.code == 130
 
@@ -87,14 +87,14 @@ def test_models_is_a_table_for_people(densevit):
 
 @pytest.fixture
 def camvid(tmp_path):
-    """Two pictures, labelled as the small model would; some pixels are void."""
+    """Two images, labeled as the small model would; some pixels are void."""
     (tmp_path / "camvid" / "val").mkdir(parents=True)
     (tmp_path / "camvid" / "valannot").mkdir()
     for seed in range(2):
-        picture = tiny.picture(64, 96, seed=seed)
-        labels = tiny.model().predict(picture).labels.copy()
+        image = tiny.image(64, 96, seed=seed)
+        labels = tiny.model().predict(image).labels.copy()
         labels[:5] = 11
-        Image.fromarray(picture).save(tmp_path / "camvid" / "val" / f"{seed}.png")
+        Image.fromarray(image).save(tmp_path / "camvid" / "val" / f"{seed}.png")
         Image.fromarray(labels).save(tmp_path / "camvid" / "valannot" / f"{seed}.png")
     return tmp_path / "camvid"
 
@@ -120,7 +120,7 @@ def test_eval_json_is_the_contract(densevit, camvid):
 
 
 def test_eval_measures(densevit, camvid):
-    # every second column of one of two pictures is something else
+    # every second column of one of two images is something else
     path = camvid / "valannot" / "0.png"
     with Image.open(path) as image:
         labels = np.array(image)
@@ -194,7 +194,7 @@ def test_data_that_is_none(densevit, camvid, data, message):
 def test_data_that_is_damaged(densevit, camvid):
     (camvid / "valannot" / "1.png").unlink()
     (line,) = densevit("eval", tiny.graph(), "--data", "camvid:camvid").errors
-    assert "1.png: no labels for this picture" in line
+    assert "1.png: no labels for this image" in line
     (camvid / "valannot" / "1.png").write_bytes(b"\x89PNG noise")
     (line,) = densevit("eval", tiny.graph(), "--data", "camvid:camvid").errors
     assert "valannot/1.png" in line
@@ -270,18 +270,18 @@ from densevit.train.options import Options
 @dataclass(frozen=True)
 class Mine(Options):
     steps: int = 42
-    colour: str = "blue"
+    color: str = "blue"
 
 def recipe(data: Path, options: Mine):
-    raise ValueError(f"asked for {data} in {options.colour}")
+    raise ValueError(f"asked for {data} in {options.color}")
 """
 
 
 def test_a_recipe_may_be_a_file(densevit, tmp_path):
     (tmp_path / "mine.py").write_text(RECIPE)
-    done = densevit("train", "mine.py", "--data", "data", "--out", "run", "--set", "colour=red", "--show")
+    done = densevit("train", "mine.py", "--data", "data", "--out", "run", "--set", "color=red", "--show")
     assert (done.code, done.err) == (0, "")
-    assert {"steps=42", "colour=red", "seed=0"} <= set(done.out.splitlines())
+    assert {"steps=42", "color=red", "seed=0"} <= set(done.out.splitlines())
     done = densevit("train", "mine.py", "--data", "there", "--out", "run")
     assert (done.code, done.errors) == (2, ["error: asked for there in blue"])
 

@@ -18,11 +18,11 @@ def masks(densevit, monkeypatch):
 
 
 @pytest.fixture
-def picture(tmp_path):
-    imaging.save(tiny.picture(480, 640), tmp_path / "a.png")
+def image(tmp_path):
+    imaging.save(tiny.image(480, 640), tmp_path / "a.png")
 
 
-def test_boxes(masks, written, picture, tmp_path):
+def test_boxes(masks, written, image, tmp_path):
     done = masks("a.png", "--box", "40,60,300,400", "-b", "310,80,500,390", "--format", "json,overlay,png,rle")
     assert done.code == 0, done.err
     assert written(tmp_path / "out") == {
@@ -41,36 +41,36 @@ def test_boxes(masks, written, picture, tmp_path):
     assert [len(row["polygons"]) > 0 for row in report["masks"]] == [True, True]
 
 
-def test_points_are_one_object(masks, picture):
+def test_points_are_one_object(masks, image):
     one = masks("a.png", "--point", "250,200", "--json")
-    assert len(json.loads(one.out)["pictures"][0]["masks"]) == 3
+    assert len(json.loads(one.out)["images"][0]["masks"]) == 3
     two = masks("a.png", "--point", "250,200", "--point", "400,90,0", "--json")
-    assert len(json.loads(two.out)["pictures"][0]["masks"]) == 1
+    assert len(json.loads(two.out)["images"][0]["masks"]) == 1
     best = masks("a.png", "--point", "250,200", "--multimask", "one", "--json")
-    assert len(json.loads(best.out)["pictures"][0]["masks"]) == 1
+    assert len(json.loads(best.out)["images"][0]["masks"]) == 1
 
 
-def test_everything(masks, picture, tmp_path):
+def test_everything(masks, image, tmp_path):
     done = masks("a.png", "--everything", "--points-per-side", "8", "--json")
     assert done.code == 0, done.err
-    assert len(json.loads(done.out)["pictures"][0]["masks"]) > 3
+    assert len(json.loads(done.out)["images"][0]["masks"]) > 3
     assert (tmp_path / "out" / "a.masks.jpg").is_file()
 
 
-def test_fewer_masks_than_before_leave_none_behind(masks, written, picture, tmp_path):
+def test_fewer_masks_than_before_leave_none_behind(masks, written, image, tmp_path):
     masks("a.png", "-b", "40,60,300,400", "-b", "310,80,500,390", "--format", "png")
     masks("a.png", "-b", "40,60,300,400", "--format", "png")
     assert written(tmp_path / "out") == {"a.masks/0.png"}
 
 
-def test_a_prompt_that_fits_one_picture_only(masks, picture, tmp_path):
-    imaging.save(tiny.picture(50, 60), tmp_path / "b.png")
+def test_a_prompt_that_fits_one_image_only(masks, image, tmp_path):
+    imaging.save(tiny.image(50, 60), tmp_path / "b.png")
     done = masks("a.png", "b.png", "--box", "300,200,400,300")
     assert done.code == 1
     (error,) = done.errors
     assert "b.png: box 0, (300, 200, 400, 300), lies outside" in error
     assert "cannot be written" not in error
-    assert "outside the picture of 60 x 50" in error
+    assert "outside the image of 60 x 50" in error
     assert (tmp_path / "out" / "a.masks.jpg").is_file()
 
 
@@ -89,7 +89,7 @@ def test_a_prompt_that_fits_one_picture_only(masks, picture, tmp_path):
         (["--everything", "--points-per-side", "0"], "points_per_side must be"),
     ],
 )
-def test_wrong_use(masks, picture, tmp_path, arguments, problem):
+def test_wrong_use(masks, image, tmp_path, arguments, problem):
     done = masks("a.png", *arguments)
     assert done.code == 2
     (error,) = done.errors
@@ -97,7 +97,7 @@ def test_wrong_use(masks, picture, tmp_path, arguments, problem):
     assert not (tmp_path / "out").exists()
 
 
-def test_another_task_is_sent_to_its_verb(densevit, picture):
+def test_another_task_is_sent_to_its_verb(densevit, image):
     done = densevit("masks", "a.png", "--model", "sr-x2", "--everything")
     assert done.code == 2
     assert "use densevit upscale" in done.errors[0]

@@ -31,7 +31,7 @@ def segment(densevit):
 
 def street(path: Path, height: int = 40, width: int = 60, seed: int = 0, **options) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(tiny.picture(height, width, seed=seed)).save(path, **options)
+    Image.fromarray(tiny.image(height, width, seed=seed)).save(path, **options)
     return path
 
 
@@ -43,7 +43,7 @@ def read(path: Path) -> np.ndarray:
 # --- what it does
 
 
-def test_one_picture(segment, tmp_path, written):
+def test_one_image(segment, tmp_path, written):
     street(tmp_path / "in" / "street.png")
     done = segment("in/street.png")
     assert (done.code, done.err) == (0, "")
@@ -55,12 +55,12 @@ def test_one_picture(segment, tmp_path, written):
 
 
 def test_every_format_and_what_is_in_it(segment, tmp_path, written):
-    picture = tiny.picture(40, 60)
+    image = tiny.image(40, 60)
     street(tmp_path / "street.png")
     done = segment("street.png", "--out", "made/here", "--format", FORMATS)
     assert done.code == 0
     assert written(tmp_path / "made" / "here") == {f"street.{suffix}" for suffix in SUFFIXES}
-    expected = tiny.model().predict(picture)
+    expected = tiny.model().predict(image)
     out = tmp_path / "made" / "here"
     assert np.array_equal(read(out / "street.labels.png"), expected.labels)
     assert np.array_equal(read(out / "street.color.png"), expected.color())
@@ -80,7 +80,7 @@ def test_json_is_all_there_is_on_stdout(segment, tmp_path):
     assert (report["runtime"], report["precision"], report["device"]) == ("openvino", "fp32", "cpu")
     assert report["failed"] == 1
     assert report["seconds"] >= 0
-    a, b, c = report["pictures"]
+    a, b, c = report["images"]
     assert Path(a["source"]).name == "a.png"
     assert (a["height"], a["width"], b["height"], b["width"]) == (40, 60, 33, 35)
     assert sum(a["fractions"].values()) == pytest.approx(1, abs=1e-4)
@@ -101,7 +101,7 @@ def test_patterns_duplicates_and_equal_stems(segment, tmp_path, written):
         street(tmp_path / "in" / name)
     done = segment("in/*.png", "in/x.jpg", "in/x.png", "in/../in/x.png", "--json")
     assert done.code == 0
-    assert len(json.loads(done.out)["pictures"]) == 3
+    assert len(json.loads(done.out)["images"]) == 3
     assert len(written(tmp_path / "out")) == 3
 
 
@@ -134,38 +134,38 @@ def test_eager_gives_the_same(densevit, tmp_path):
     assert (read(tmp_path / "out" / "x.labels.png") == expected).mean() > 0.999
 
 
-# --- any picture
+# --- any image
 
 
 def encoded_16_bit(path: Path) -> None:
-    Image.fromarray(tiny.picture(40, 60)[..., 0].astype(np.uint16) * 257).save(path)
+    Image.fromarray(tiny.image(40, 60)[..., 0].astype(np.uint16) * 257).save(path)
 
 
 def encoded_palette(path: Path) -> None:
-    Image.fromarray(tiny.picture(40, 60)).quantize(32).save(path)
+    Image.fromarray(tiny.image(40, 60)).quantize(32).save(path)
 
 
 def encoded_cmyk(path: Path) -> None:
-    Image.fromarray(tiny.picture(40, 60)).convert("CMYK").save(path, format="JPEG")
+    Image.fromarray(tiny.image(40, 60)).convert("CMYK").save(path, format="JPEG")
 
 
 def encoded_alpha(path: Path) -> None:
-    rgba = np.dstack([tiny.picture(40, 60), tiny.picture(40, 60, seed=5)[..., 0]])
+    rgba = np.dstack([tiny.image(40, 60), tiny.image(40, 60, seed=5)[..., 0]])
     Image.fromarray(rgba).save(path)
 
 
 def encoded_rotated(path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.fromarray(tiny.picture(60, 40)).save(path, exif=exif)
+    Image.fromarray(tiny.image(60, 40)).save(path, exif=exif)
 
 
-def encoded_grey(path: Path) -> None:
-    Image.fromarray(tiny.picture(40, 60)[..., 0].copy()).save(path)
+def encoded_gray(path: Path) -> None:
+    Image.fromarray(tiny.image(40, 60)[..., 0].copy()).save(path)
 
 
 def encoded_bits(path: Path) -> None:
-    Image.fromarray(tiny.picture(40, 60)[..., 0] > 120).save(path)
+    Image.fromarray(tiny.image(40, 60)[..., 0] > 120).save(path)
 
 
 @pytest.mark.parametrize(
@@ -176,12 +176,12 @@ def encoded_bits(path: Path) -> None:
         encoded_cmyk,
         encoded_alpha,
         encoded_rotated,
-        encoded_grey,
+        encoded_gray,
         encoded_bits,
     ],
     ids=lambda encode: encode.__name__.removeprefix("encoded_"),
 )
-def test_unusual_pictures_are_done(segment, tmp_path, encode):
+def test_unusual_images_are_done(segment, tmp_path, encode):
     path = tmp_path / ("x.jpg" if encode in (encoded_cmyk, encoded_rotated) else "x.png")
     encode(path)
     done = segment(path, "-f", "labels")
@@ -190,14 +190,14 @@ def test_unusual_pictures_are_done(segment, tmp_path, encode):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 90), (70, 1)])
-def test_tiny_pictures_are_done(segment, tmp_path, size):
+def test_tiny_images_are_done(segment, tmp_path, size):
     street(tmp_path / "x.png", *size)
     done = segment("x.png", "-f", FORMATS)
     assert (done.code, done.err) == (0, "")
     assert read(tmp_path / "out" / "x.labels.png").shape == size
 
 
-# --- bad pictures
+# --- bad images
 
 
 def bomb(path: Path, side: int = 200_000) -> None:
@@ -209,7 +209,7 @@ def bomb(path: Path, side: int = 200_000) -> None:
     path.write_bytes(start + chunk(b"IDAT", zlib.compress(bytes(10_000))) + chunk(b"IEND", b""))
 
 
-def bad_picture(path: Path, kind: str) -> Path:
+def bad_image(path: Path, kind: str) -> Path:
     whole = street(path.with_name("whole" + path.suffix)).read_bytes()
     path.with_name("whole" + path.suffix).unlink()
     match kind:
@@ -220,7 +220,7 @@ def bad_picture(path: Path, kind: str) -> Path:
         case "bomb":
             bomb(path)
         case "text":
-            path.write_text("not\na picture\n")
+            path.write_text("not\na image\n")
         case "folder":
             path.mkdir()
         case "noise":
@@ -248,9 +248,9 @@ def bad_picture(path: Path, kind: str) -> Path:
         ("bad.png", "folder"),
     ],
 )
-def test_a_bad_picture_is_one_line_and_the_others_are_done(segment, tmp_path, written, name, kind):
+def test_a_bad_image_is_one_line_and_the_others_are_done(segment, tmp_path, written, name, kind):
     street(tmp_path / "first.png")
-    bad = bad_picture(tmp_path / name, kind)
+    bad = bad_image(tmp_path / name, kind)
     street(tmp_path / "last.png", 50, 33)
     done = segment("first.png", bad, "last.png")
     assert done.code == 1
@@ -260,19 +260,19 @@ def test_a_bad_picture_is_one_line_and_the_others_are_done(segment, tmp_path, wr
     assert len(done.out.splitlines()) == 2
 
 
-def test_bad_pictures_in_a_process_of_its_own(tmp_path, written):
+def test_bad_images_in_a_process_of_its_own(tmp_path, written):
     # what decoders print by themselves would be seen here
     street(tmp_path / "in" / "good.png")
     for kind in ("truncated", "noise"):
         for suffix in ("jpg", "png", "tif", "webp"):
-            bad_picture(tmp_path / "in" / f"{kind}.{suffix}", kind)
+            bad_image(tmp_path / "in" / f"{kind}.{suffix}", kind)
     bomb(tmp_path / "in" / "bomb.png")
     done = tiny.run("segment", "in", "--model", tiny.graph(), "--json", cwd=tmp_path)
     assert done.returncode == 1
     lines = done.stderr.splitlines()
     assert all(line.startswith("error: ") for line in lines), done.stderr
     report = json.loads(done.stdout)
-    assert len(report["pictures"]) == 10
+    assert len(report["images"]) == 10
     assert len(lines) == report["failed"]
     assert report["failed"] == 9
     assert "good.overlay.jpg" in written(tmp_path / "out")
@@ -289,12 +289,12 @@ def test_max_pixels(segment, tmp_path, written):
     assert segment("small.png", "--max-pixels", 0).code == 2
 
 
-def test_a_folder_without_pictures(segment, tmp_path, written):
+def test_a_folder_without_images(segment, tmp_path, written):
     (tmp_path / "empty").mkdir()
     done = segment("empty")
     assert done.code == 1
     (line,) = done.errors
-    assert line.startswith("error: empty: no picture in this folder")
+    assert line.startswith("error: empty: no image in this folder")
     street(tmp_path / "x.png")
     done = segment("empty", "x.png", "no*thing.png")
     assert done.code == 1
@@ -348,7 +348,7 @@ def test_unknown_values_are_one_line(segment, tmp_path, arguments, message):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("arguments"), [["--colour"], [], ["x.png", "--max-pixels", "many"]])
+@pytest.mark.parametrize(("arguments"), [["--color"], [], ["x.png", "--max-pixels", "many"]])
 def test_wrong_use_is_explained(densevit, arguments):
     done = densevit("segment", *arguments)
     assert done.code == 2

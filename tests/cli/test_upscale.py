@@ -1,4 +1,4 @@
-"""`densevit upscale`: what it writes, what it refuses, and that one bad picture costs only itself."""
+"""`densevit upscale`: what it writes, what it refuses, and that one bad image costs only itself."""
 
 import json
 
@@ -20,7 +20,7 @@ def test_a_folder(upscale, written, tmp_path):
     for name in ("a.png", "sub/b.jpg"):
         path = tmp_path / "in" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        imaging.save(tiny.picture(20, 30), path)
+        imaging.save(tiny.image(20, 30), path)
     done = upscale("in", "--out", "out", "--compare")
     assert done.code == 0, done.err
     assert written(tmp_path / "out") == {"a.png", "a.compare.jpg", "sub/b.png", "sub/b.compare.jpg"}
@@ -31,11 +31,11 @@ def test_a_folder(upscale, written, tmp_path):
 
 def test_keeps_depth_transparency_profile_and_orientation(upscale, tmp_path):
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    pixels = tiny.picture(20, 30).astype(np.uint16) * 257
+    pixels = tiny.image(20, 30).astype(np.uint16) * 257
     save_photo(Photo(pixels, pixels[..., 0].copy(), profile), tmp_path / "deep.png")
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.fromarray(tiny.picture(20, 30)).save(tmp_path / "turned.jpg", exif=exif)
+    Image.fromarray(tiny.image(20, 30)).save(tmp_path / "turned.jpg", exif=exif)
     done = upscale("deep.png", "turned.jpg")
     assert done.code == 0, done.err
     photo = read_photo("out/deep.png")
@@ -47,12 +47,12 @@ def test_keeps_depth_transparency_profile_and_orientation(upscale, tmp_path):
 
 
 def test_report(upscale, tmp_path):
-    imaging.save(tiny.picture(20, 30), tmp_path / "a.png")
+    imaging.save(tiny.image(20, 30), tmp_path / "a.png")
     (tmp_path / "bad.png").write_bytes(b"nothing")
     done = upscale("a.png", "bad.png", "--json")
     assert done.code == 1
     report = json.loads(done.out)
-    good, bad = report["pictures"]
+    good, bad = report["images"]
     assert (good["height"], good["width"], good["scale"]) == (40, 60, 2)
     assert good["written"] == ["out/a.png"]
     assert "bad.png" in bad["error"]
@@ -61,7 +61,7 @@ def test_report(upscale, tmp_path):
 
 @pytest.mark.parametrize("tile", ["auto", "whole", "80", "96", "5000"])
 def test_tiles(upscale, tmp_path, tile):
-    imaging.save(tiny.picture(100, 130), tmp_path / "a.png")
+    imaging.save(tiny.image(100, 130), tmp_path / "a.png")
     done = upscale("a.png", "--tile", tile)
     assert done.code == 0, done.err
     assert imaging.read("out/a.png").shape == (200, 260, 3)
@@ -69,15 +69,15 @@ def test_tiles(upscale, tmp_path, tile):
 
 @pytest.mark.parametrize("tile", ["64", "-1", "x", "", "1e3", "9999999"])
 def test_tiles_that_cannot_be(upscale, tmp_path, tile):
-    imaging.save(tiny.picture(20, 30), tmp_path / "a.png")
+    imaging.save(tiny.image(20, 30), tmp_path / "a.png")
     done = upscale("a.png", f"--tile={tile}")
     assert done.code == 2
     assert "--tile must be auto, whole, or a side above 64 pixels" in done.err
 
 
 def test_other_formats(upscale, tmp_path):
-    save_photo(Photo(tiny.picture(20, 30)), tmp_path / "a.png")
-    save_photo(Photo(tiny.picture(20, 30), tiny.picture(20, 30)[..., 0].copy()), tmp_path / "clear.png")
+    save_photo(Photo(tiny.image(20, 30)), tmp_path / "a.png")
+    save_photo(Photo(tiny.image(20, 30), tiny.image(20, 30)[..., 0].copy()), tmp_path / "clear.png")
     assert upscale("a.png", "--format", "jpg").code == 0
     assert imaging.read("out/a.jpg").shape == (40, 60, 3)
     done = upscale("clear.png", "--format", "jpg")
@@ -87,7 +87,7 @@ def test_other_formats(upscale, tmp_path):
 
 
 def test_a_model_of_another_task(densevit, tmp_path):
-    imaging.save(tiny.picture(20, 30), tmp_path / "a.png")
+    imaging.save(tiny.image(20, 30), tmp_path / "a.png")
     done = densevit("upscale", "a.png", "--model", tiny.graph())
     assert done.code == 2
     assert "use densevit segment" in done.err
@@ -97,7 +97,7 @@ def test_a_model_of_another_task(densevit, tmp_path):
 
 
 def test_a_full_disk(upscale, written, tmp_path, monkeypatch):
-    imaging.save(tiny.picture(20, 30), tmp_path / "a.png")
+    imaging.save(tiny.image(20, 30), tmp_path / "a.png")
 
     def full(*arguments, **options):
         raise OSError(28, "No space left on device")
@@ -114,7 +114,7 @@ def test_evaluation(densevit, tmp_path):
     for index in range(2):
         path = tmp_path / "hr" / f"{index}.png"
         path.parent.mkdir(exist_ok=True)
-        imaging.save(tiny.picture(65, 49, seed=index), path)
+        imaging.save(tiny.image(65, 49, seed=index), path)
     done = densevit("eval", tiny.sr_graph(), "--data", "sr:hr", "--json")
     assert done.code == 0, done.err
     report = json.loads(done.out)

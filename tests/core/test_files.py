@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from densevit.core.files import replacing
+from densevit.core.files import write_atomically
 
 
 def names(folder):
@@ -14,7 +14,7 @@ def names(folder):
 
 def test_a_new_file(tmp_path):
     path = tmp_path / "x.bin"
-    with replacing(path) as temporary:
+    with write_atomically(path) as temporary:
         assert temporary.parent == tmp_path
         assert temporary.suffix == ".bin"
         assert temporary.read_bytes() == b""
@@ -27,7 +27,7 @@ def test_a_new_file(tmp_path):
 def test_an_old_file_stays_until_the_end(tmp_path):
     path = tmp_path / "x.bin"
     path.write_bytes(b"old")
-    with replacing(path) as temporary:
+    with write_atomically(path) as temporary:
         temporary.write_bytes(b"new")
         assert path.read_bytes() == b"old"
     assert path.read_bytes() == b"new"
@@ -42,7 +42,7 @@ def test_failure_leaves_nothing_behind(tmp_path, error, old):
         path.write_bytes(b"old")
 
     def fail():
-        with replacing(path) as temporary:
+        with write_atomically(path) as temporary:
             temporary.write_bytes(b"half")
             raise error("stop")
 
@@ -54,7 +54,7 @@ def test_failure_leaves_nothing_behind(tmp_path, error, old):
 
 def test_a_writer_that_took_the_file_away(tmp_path):
     def fail():
-        with replacing(tmp_path / "x.bin") as temporary:
+        with write_atomically(tmp_path / "x.bin") as temporary:
             temporary.unlink()
 
     with pytest.raises(FileNotFoundError):
@@ -63,7 +63,7 @@ def test_a_writer_that_took_the_file_away(tmp_path):
 
 
 def test_a_writer_that_made_the_file_anew(tmp_path):
-    with replacing(tmp_path / "x.bin") as temporary:
+    with write_atomically(tmp_path / "x.bin") as temporary:
         temporary.unlink()
         temporary.write_bytes(b"new")
     assert (tmp_path / "x.bin").read_bytes() == b"new"
@@ -73,7 +73,7 @@ def test_a_target_that_cannot_be_replaced(tmp_path):
     (tmp_path / "x").mkdir()
 
     def fail():
-        with replacing(tmp_path / "x") as temporary:
+        with write_atomically(tmp_path / "x") as temporary:
             temporary.write_bytes(b"new")
 
     with pytest.raises(OSError, match="x"):
@@ -83,7 +83,7 @@ def test_a_target_that_cannot_be_replaced(tmp_path):
 
 def test_no_folder(tmp_path):
     def fail():
-        with replacing(tmp_path / "none" / "x.bin"):
+        with write_atomically(tmp_path / "none" / "x.bin"):
             pytest.fail("nothing to write to")
 
     with pytest.raises(FileNotFoundError):
@@ -92,7 +92,7 @@ def test_no_folder(tmp_path):
 
 def test_permissions_are_those_of_any_new_file(tmp_path):
     (tmp_path / "plain").write_bytes(b"")
-    with replacing(tmp_path / "x") as temporary:
+    with write_atomically(tmp_path / "x") as temporary:
         temporary.write_bytes(b"new")
     assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == stat.S_IMODE((tmp_path / "plain").stat().st_mode)
 
@@ -101,13 +101,13 @@ def test_the_content_is_on_disk_before_the_name(tmp_path, monkeypatch):
     order = []
     sync = os.fsync
     monkeypatch.setattr(os, "fsync", lambda file: order.append((tmp_path / "x").exists()) or sync(file))
-    with replacing(tmp_path / "x") as temporary:
+    with write_atomically(tmp_path / "x") as temporary:
         temporary.write_bytes(b"new")
     assert order == [False]
 
 
 def test_two_writers_at_once(tmp_path):
-    with replacing(tmp_path / "x") as first, replacing(tmp_path / "x") as second:
+    with write_atomically(tmp_path / "x") as first, write_atomically(tmp_path / "x") as second:
         assert first != second
         first.write_bytes(b"first")
         second.write_bytes(b"second")

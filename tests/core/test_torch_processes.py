@@ -13,16 +13,16 @@ CODE = """
 import sys
 import numpy as np
 from datetime import timedelta
-from densevit.core.processes import PeersLostError
-from densevit.core.torch_processes import joined
-with joined(timedelta(seconds=60)) as peers:
-    if sys.argv[1] == str(peers.rank):
+from densevit.core.processes import ProcessLostError
+from densevit.core.torch_processes import join_processes
+with join_processes(timedelta(seconds=60)) as processes:
+    if sys.argv[1] == str(processes.rank):
         raise SystemExit("broken")
     try:
-        total = peers.sum(np.array([[2**40, peers.rank]]))
-    except PeersLostError as error:
+        total = processes.sum(np.array([[2**40, processes.rank]]))
+    except ProcessLostError as error:
         raise SystemExit(f"lost: {error}")
-    print(peers.rank, peers.size, total.dtype, total.tolist())
+    print(processes.rank, processes.size, total.dtype, total.tolist())
 """
 
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from densevit.data.ade20k import ADE20K
-from helpers.made import picture, refused, save
+from helpers.made import make_image, refused, save
 
 VALUES = np.array([[0, 1, 2], [149, 150, 0]])
 
 
 def write(root, name="ADE_val_00000001", *, split="validation", labels=VALUES):
-    save(root / "images" / split / f"{name}.jpg", picture(*np.shape(labels)[:2]))
+    save(root / "images" / split / f"{name}.jpg", make_image(*np.shape(labels)[:2]))
     return save(root / "annotations" / split / f"{name}.png", labels)
 
 
@@ -21,7 +21,7 @@ def test_samples(tmp_path, given):
     data = ADE20K(tmp_path / given, "val")
     assert [data[0].name, data[1].name] == ["ADE_val_00000001", "ADE_val_00000002"]
     assert data[0].labels.tolist() == [[255, 0, 1], [148, 149, 255]]
-    assert data[0].picture.shape == (2, 3, 3)
+    assert data[0].image.shape == (2, 3, 3)
     assert len(data.class_names) == len(data.palette) == 150
 
 
@@ -36,8 +36,8 @@ def test_other_values(tmp_path):
     refused(lambda: ADE20K(tmp_path, "val")[0], path, "value 151, 255", "0..150")
 
 
-def test_coloured_annotations_are_the_full_set(tmp_path):
-    path = write(tmp_path, labels=picture())
+def test_colored_annotations_are_the_full_set(tmp_path):
+    path = write(tmp_path, labels=make_image())
     refused(lambda: ADE20K(tmp_path, "val")[0], path, "RGB", "full ADE20K", "ADEChallengeData2016.zip")
 
 
@@ -52,7 +52,7 @@ def test_coloured_annotations_are_the_full_set(tmp_path):
 )
 def test_the_full_set(tmp_path, files):
     for name in files:
-        save(tmp_path / name, picture())
+        save(tmp_path / name, make_image())
     refused(lambda: ADE20K(tmp_path, "val"), tmp_path, "full ADE20K", "ADEChallengeData2016.zip")
 
 
@@ -66,16 +66,16 @@ def test_missing(tmp_path, caplog):
     path = write(tmp_path)
     write(tmp_path, "ADE_val_00000002")
     path.unlink()
-    refused(lambda: ADE20K(tmp_path, "val"), path, "1 pictures have none, of 2")
+    refused(lambda: ADE20K(tmp_path, "val"), path, "1 images have none, of 2")
     write(tmp_path)
     (tmp_path / "images/validation/ADE_val_00000001.jpg").unlink()
     # a part of the set will do
     with caplog.at_level("WARNING", "densevit"):
         assert len(ADE20K(tmp_path, "val")) == 1
-    assert f"{path}: labels without a picture (1 of them" in caplog.text
+    assert f"{path}: labels without an image (1 of them" in caplog.text
 
 
-def test_no_pictures(tmp_path):
+def test_no_images(tmp_path):
     (tmp_path / "images/validation").mkdir(parents=True)
     refused(lambda: ADE20K(tmp_path, "val"), "no *.jpg in it; it holds nothing")
 

@@ -10,7 +10,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from densevit.data.average_precision import average_precision
-from densevit.data.coco_tools import rasterised
+from densevit.data.coco_tools import rasterize
 from densevit.data.detections import MaskDetection
 from densevit.imaging import Size
 from densevit.masks import encode
@@ -22,8 +22,8 @@ KEYS = ["ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large"]
 
 def disc(generator, size=(120, 150), largest=40) -> np.ndarray:
     y, x = np.mgrid[: size[0], : size[1]]
-    centre = generator.uniform(20, 100, 2)
-    return (y - centre[0]) ** 2 + (x - centre[1]) ** 2 < generator.uniform(4, largest) ** 2
+    center = generator.uniform(20, 100, 2)
+    return (y - center[0]) ** 2 + (x - center[1]) ** 2 < generator.uniform(4, largest) ** 2
 
 
 def made(seed: int, *, largest: int = 40) -> tuple[dict, list[MaskDetection]]:
@@ -106,7 +106,7 @@ def test_sizes_that_do_not_occur_and_nothing_found(tmp_path):
 
 def test_polygons(tmp_path):
     file = write_json(tmp_path / "a.json", contents())
-    mask = rasterised(ANNOTATIONS[2]["segmentation"], Size(30, 20))
+    mask = rasterize(ANNOTATIONS[2]["segmentation"], Size(30, 20))
     # one of two objects of its category, none of the one of the other: recall 0 .. 0.5, at 51 of 101 places
     assert average_precision(file, [MaskDetection(9, 1, 0.5, mask)])["ap50"] == pytest.approx(50 * 51 / 101)
 
@@ -114,7 +114,7 @@ def test_polygons(tmp_path):
 def test_what_does_not_fit(tmp_path):
     file = write_json(tmp_path / "a.json", contents())
     mask = encode(np.ones((30, 20), bool))
-    refused(lambda: average_precision(file, [MaskDetection(8, 1, 0.5, mask)]), "picture 8", file)
+    refused(lambda: average_precision(file, [MaskDetection(8, 1, 0.5, mask)]), "image 8", file)
     refused(lambda: average_precision(file, [MaskDetection(9, 8, 0.5, mask)]), "category 8", file)
     refused(lambda: average_precision(file, [MaskDetection(7, 1, 0.5, mask)]), "(30, 20)", "(40, 60)")
     lvis = contents()

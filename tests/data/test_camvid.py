@@ -6,21 +6,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from densevit.data.base import DataError, pictures_in, read_label_picture
+from densevit.data.base import DataError, list_images, read_label_image
 from densevit.data.camvid import CamVid
 from densevit.data.table import SEGMENTATION_DATA, open_data
-from densevit.imaging import PictureError
+from densevit.imaging import ImageError
 
 NAMES = ["sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist"]
 
 
 def write(root: Path, split: str, name: str, labels: np.ndarray, *, suffix: str = ".png") -> np.ndarray:
-    """One picture and its labels; -> the picture."""
-    picture = np.random.default_rng(len(name)).integers(0, 256, (*labels.shape, 3), dtype=np.uint8)
-    for folder, array, end in ((split, picture, suffix), (f"{split}annot", labels, ".png")):
+    """One image and its labels; -> the image."""
+    image = np.random.default_rng(len(name)).integers(0, 256, (*labels.shape, 3), dtype=np.uint8)
+    for folder, array, end in ((split, image, suffix), (f"{split}annot", labels, ".png")):
         (root / folder).mkdir(parents=True, exist_ok=True)
         Image.fromarray(array).save(root / folder / f"{name}{end}")
-    return picture
+    return image
 
 
 def some_labels() -> np.ndarray:
@@ -42,15 +42,15 @@ def test_samples(tmp_path):
     data = CamVid(tmp_path, "val")
     assert len(data) == 2
     assert data[0].name == "a"
-    np.testing.assert_array_equal(data[0].picture, first)
-    np.testing.assert_array_equal(data[1].picture, last)
+    np.testing.assert_array_equal(data[0].image, first)
+    np.testing.assert_array_equal(data[1].image, last)
     for sample, stored in ((data[0], labels[::-1]), (data[1], labels)):
         assert sample.labels.dtype == np.uint8
         expected = [[255 if value == 11 else value for value in row] for row in stored.tolist()]
         assert sample.labels.tolist() == expected
 
 
-def test_classes_and_colours(tmp_path):
+def test_classes_and_colors(tmp_path):
     write(tmp_path, "val", "a", some_labels())
     data = CamVid(tmp_path, "val")
     assert [name.lower() for name in data.class_names] == NAMES
@@ -59,19 +59,19 @@ def test_classes_and_colours(tmp_path):
     assert len(np.unique(data.palette, axis=0)) == 11
 
 
-def test_jpeg_pictures_and_other_files(tmp_path):
+def test_jpeg_images_and_other_files(tmp_path):
     write(tmp_path, "train", "a", some_labels(), suffix=".jpg")
     write(tmp_path, "train", "b", some_labels(), suffix=".JPG")
     (tmp_path / "train" / "Thumbs.db").write_bytes(b"x")
     (tmp_path / "train" / "sub").mkdir()
-    assert [path.name for path in CamVid(tmp_path, "train").pictures] == ["a.jpg", "b.JPG"]
+    assert [path.name for path in CamVid(tmp_path, "train").images] == ["a.jpg", "b.JPG"]
 
 
 def test_labels_with_a_palette_are_indices(tmp_path):
     write(tmp_path, "val", "a", some_labels())
-    picture = Image.frombytes("P", (6, 4), some_labels().tobytes())
-    picture.putpalette([255, 0, 0] * 256)
-    picture.save(tmp_path / "valannot" / "a.png")
+    image = Image.frombytes("P", (6, 4), some_labels().tobytes())
+    image.putpalette([255, 0, 0] * 256)
+    image.save(tmp_path / "valannot" / "a.png")
     assert CamVid(tmp_path, "val")[0].labels[0, 0] == 0
     assert CamVid(tmp_path, "val")[0].labels[1, 4] == 10
 
@@ -79,7 +79,7 @@ def test_labels_with_a_palette_are_indices(tmp_path):
 def test_splits_do_not_mix(tmp_path):
     write(tmp_path, "train", "a", some_labels())
     write(tmp_path, "val", "b", some_labels())
-    assert [path.stem for path in CamVid(tmp_path, "train").pictures] == ["a"]
+    assert [path.stem for path in CamVid(tmp_path, "train").images] == ["a"]
 
 
 def test_no_folder(tmp_path):
@@ -100,24 +100,24 @@ def test_other_splits_are_listed(tmp_path):
     assert "splits there are: train, val" in refused(lambda: CamVid(tmp_path, "test"), tmp_path / "test")
 
 
-def test_labels_without_a_picture(tmp_path, caplog):
+def test_labels_without_a_image(tmp_path, caplog):
     write(tmp_path, "val", "a", some_labels())
     write(tmp_path, "val", "b", some_labels())
     (tmp_path / "val" / "a.png").unlink()
     with caplog.at_level("WARNING", "densevit"):
         assert len(CamVid(tmp_path, "val")) == 1
-    assert f"{tmp_path / 'valannot' / 'a.png'}: labels without a picture (1 of them" in caplog.text
+    assert f"{tmp_path / 'valannot' / 'a.png'}: labels without an image (1 of them" in caplog.text
 
 
 def test_an_empty_folder(tmp_path):
     (tmp_path / "val").mkdir()
     (tmp_path / "val" / "readme.txt").write_text("hello")
-    assert "no picture" in refused(lambda: CamVid(tmp_path, "val"), tmp_path / "val")
+    assert "no image" in refused(lambda: CamVid(tmp_path, "val"), tmp_path / "val")
 
 
 def test_a_file_instead_of_a_folder(tmp_path):
     (tmp_path / "val").write_text("hello")
-    refused(lambda: pictures_in(tmp_path / "val"), tmp_path / "val")
+    refused(lambda: list_images(tmp_path / "val"), tmp_path / "val")
 
 
 def test_missing_labels(tmp_path):
@@ -125,7 +125,7 @@ def test_missing_labels(tmp_path):
         write(tmp_path, "val", name, some_labels())
     for name in "bc":
         (tmp_path / "valannot" / f"{name}.png").unlink()
-    assert "2 pictures" in refused(lambda: CamVid(tmp_path, "val"), tmp_path / "valannot" / "b.png")
+    assert "2 images" in refused(lambda: CamVid(tmp_path, "val"), tmp_path / "valannot" / "b.png")
 
 
 def test_labels_of_another_size(tmp_path):
@@ -146,19 +146,19 @@ def test_ids_that_are_not_camvids(tmp_path, value):
     assert str(value) in refused(lambda: data[0], tmp_path / "valannot" / "a.png")
 
 
-def test_coloured_labels(tmp_path):
+def test_colored_labels(tmp_path):
     write(tmp_path, "val", "a", some_labels())
     path = tmp_path / "valannot" / "a.png"
     for mode in ("RGB", "RGBA", "1", "I;16"):
         Image.new(mode, (6, 4)).save(path)
-        refused(lambda: read_label_picture(path), path)
+        refused(lambda: read_label_image(path), path)
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG\r\n\x1a\n"])
 def test_damaged_labels(tmp_path, content):
     path = tmp_path / "a.png"
     path.write_bytes(content)
-    refused(lambda: read_label_picture(path), path)
+    refused(lambda: read_label_image(path), path)
 
 
 def test_truncated_labels(tmp_path):
@@ -166,22 +166,22 @@ def test_truncated_labels(tmp_path):
     labels = np.random.default_rng(0).integers(0, 12, (40, 40), dtype=np.uint8)
     Image.fromarray(labels).save(path)
     whole = path.read_bytes()
-    np.testing.assert_array_equal(read_label_picture(path), labels)
+    np.testing.assert_array_equal(read_label_image(path), labels)
     path.write_bytes(whole[: len(whole) // 2])
-    refused(lambda: read_label_picture(path), path)
+    refused(lambda: read_label_image(path), path)
 
 
 def test_lossy_labels_are_refused(tmp_path):
     path = tmp_path / "a.png"
     Image.fromarray(some_labels()).save(path, format="JPEG")
-    refused(lambda: read_label_picture(path), path)
+    refused(lambda: read_label_image(path), path)
 
 
-def test_a_damaged_picture(tmp_path):
+def test_a_damaged_image(tmp_path):
     write(tmp_path, "val", "a", some_labels())
     (tmp_path / "val" / "a.png").write_bytes(b"hello")
     data = CamVid(tmp_path, "val")
-    with pytest.raises((PictureError, DataError), match=r"a\.png"):
+    with pytest.raises((ImageError, DataError), match=r"a\.png"):
         data[0]
 
 
@@ -215,6 +215,6 @@ def test_the_real_one(shared, tmp_path):
     assert len(data) == 2
     for index in range(2):
         sample = data[index]
-        assert sample.picture.shape == (360, 480, 3)
+        assert sample.image.shape == (360, 480, 3)
         present = set(np.unique(sample.labels).tolist())
         assert {0, 1, 3} <= present <= {*range(11), 255}

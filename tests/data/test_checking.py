@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from densevit.data.base import ClassificationSample, DataError, SegmentationSample
-from densevit.data.checking import MOST, SAMPLES, check_samples, spread
+from densevit.data.checking import MOST, SAMPLES, check_samples, spread_indices
 from helpers.made import refused
 
 
@@ -29,7 +29,7 @@ class Labels:
 
 @pytest.mark.parametrize(("length", "count"), [(1, 4), (3, 4), (4, 4), (5, 4), (1000, 4), (1000, 50), (51, 50)])
 def test_spread(length, count):
-    indices = spread(length, count)
+    indices = spread_indices(length, count)
     assert indices == sorted(set(indices))
     assert len(indices) == min(length, count)
     assert indices[0] == 0
@@ -43,7 +43,7 @@ def test_spread(length, count):
 def test_good_data_costs_a_few_samples(length):
     data = Labels(length, lambda index: [0, 255, index % 3])
     check_samples(data)
-    assert data.read == spread(length, SAMPLES)
+    assert data.read == spread_indices(length, SAMPLES)
 
 
 def test_no_samples():
@@ -91,4 +91,4 @@ def test_classification_reads_some():
 
     data = Classes()
     check_samples(data)
-    assert data.read == spread(100, SAMPLES)
+    assert data.read == spread_indices(100, SAMPLES)

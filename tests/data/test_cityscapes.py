@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from densevit.data.cityscapes import Cityscapes
-from helpers.made import picture, refused, save
+from helpers.made import make_image, refused, save
 
 # reference/efficientvit.md, section 6
 OF_LABEL = {7: 0, 8: 1, 11: 2, 12: 3, 13: 4, 17: 5, 19: 6, 20: 7, 21: 8, 22: 9, 23: 10, 24: 11, 25: 12, 26: 13}
@@ -16,21 +16,21 @@ def write(root, stem="aachen_000000_000019", *, split="val", labels=IDS, kind="l
     city = stem.split("_")[0]
     name = root / "gtFine" / split / city / f"{stem}_gtFine_{kind}.png"
     save(name, labels)
-    save(root / "leftImg8bit" / split / city / f"{stem}_leftImg8bit.png", picture(*np.shape(labels)[:2]))
+    save(root / "leftImg8bit" / split / city / f"{stem}_leftImg8bit.png", make_image(*np.shape(labels)[:2]))
     return name
 
 
 def test_label_ids_become_train_ids(tmp_path):
     write(tmp_path, "lindau_000001_000019")
     write(tmp_path, "aachen_000000_000019")
-    save(tmp_path / "gtFine/val/aachen/aachen_000000_000019_gtFine_color.png", picture())
+    save(tmp_path / "gtFine/val/aachen/aachen_000000_000019_gtFine_color.png", make_image())
     data = Cityscapes(tmp_path, "val")
     assert len(data) == 2
     assert [data[0].name, data[1].name] == ["aachen_000000_000019", "lindau_000001_000019"]
     assert data[0].labels.ravel().tolist() == [OF_LABEL.get(value, 255) for value in range(34)]
     assert data[0].labels.dtype == np.uint8
     assert len(data.class_names) == len(data.palette) == 19
-    np.testing.assert_array_equal(data[0].picture, picture(2, 17))
+    np.testing.assert_array_equal(data[0].image, make_image(2, 17))
 
 
 def test_train_ids_are_taken_where_there_is_nothing_else(tmp_path):
@@ -55,8 +55,8 @@ def test_values_of_another_set(tmp_path):
     assert "another set" in refused(lambda: Cityscapes(tmp_path, "val")[0], path, "value 34, 100")
 
 
-def test_coloured_labels(tmp_path):
-    path = write(tmp_path, labels=picture())
+def test_colored_labels(tmp_path):
+    path = write(tmp_path, labels=make_image())
     assert "not *_color.png" in refused(lambda: Cityscapes(tmp_path, "val")[0], path, "RGB")
 
 
@@ -66,33 +66,33 @@ def test_another_size(tmp_path):
     refused(lambda: Cityscapes(tmp_path, "val")[0], path, "(17, 2)", "(2, 17)")
 
 
-def test_missing_labels_and_missing_pictures(tmp_path, caplog):
+def test_missing_labels_and_missing_images(tmp_path, caplog):
     first, second = write(tmp_path), write(tmp_path, "bonn_1_2")
     first.unlink()
-    message = refused(lambda: Cityscapes(tmp_path, "val"), first, "1 pictures have none, of 2")
+    message = refused(lambda: Cityscapes(tmp_path, "val"), first, "1 images have none, of 2")
     assert "gtFine_trainvaltest.zip" in message
     write(tmp_path)
     next((tmp_path / "leftImg8bit/val/bonn").iterdir()).unlink()
     with caplog.at_level("WARNING", "densevit"):
         assert len(Cityscapes(tmp_path, "val")) == 1
-    assert f"{second}: labels without a picture" in caplog.text
+    assert f"{second}: labels without an image" in caplog.text
 
 
 def test_no_labels_at_all(tmp_path):
-    save(tmp_path / "leftImg8bit/val/ulm/ulm_1_2_leftImg8bit.png", picture())
+    save(tmp_path / "leftImg8bit/val/ulm/ulm_1_2_leftImg8bit.png", make_image())
     refused(lambda: Cityscapes(tmp_path, "val"), tmp_path / "gtFine/val", "gtFine_trainvaltest.zip")
 
 
-def test_renamed_pictures(tmp_path):
+def test_renamed_images(tmp_path):
     write(tmp_path)
-    save(tmp_path / "leftImg8bit/train/ulm/1.png", picture())
+    save(tmp_path / "leftImg8bit/train/ulm/1.png", make_image())
     refused(lambda: Cityscapes(tmp_path, "train"), "1.png", "rename nothing")
 
 
 def test_splits(tmp_path):
     write(tmp_path)
     write(tmp_path, split="train")
-    save(tmp_path / "leftImg8bit/test/ulm/ulm_1_2_leftImg8bit.png", picture())
+    save(tmp_path / "leftImg8bit/test/ulm/ulm_1_2_leftImg8bit.png", make_image())
     assert len(Cityscapes(tmp_path, "train")) == 1
     refused(lambda: Cityscapes(tmp_path, "validation"), "splits there are: train, val")
     refused(lambda: Cityscapes(tmp_path, "test"), "never published", "--split val")

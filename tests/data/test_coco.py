@@ -11,7 +11,7 @@ from pycocotools.coco import COCO
 from densevit.data.checking import check_samples
 from densevit.data.coco import Coco, Lvis
 from densevit.data.table import open_data
-from helpers.made import picture, refused, save
+from helpers.made import make_image, refused, save
 from helpers.made_coco import ANNOTATIONS, IMAGES, contents, write, write_json
 
 
@@ -22,7 +22,7 @@ def test_samples(tmp_path):
     assert data.annotations == tmp_path / "annotations" / "instances_val2017.json"
     sample = data[0]
     assert (sample.name, sample.image_id) == ("000007.png", 7)
-    np.testing.assert_array_equal(sample.picture, picture(40, 60))
+    np.testing.assert_array_equal(sample.image, make_image(40, 60))
     assert sample.ids.tolist() == [11, 12]
     assert sample.areas.tolist() == [460.125, 200]
     assert sample.boxes.dtype == np.float32
@@ -33,7 +33,7 @@ def test_samples(tmp_path):
     assert sample.masks[1].area == 200
 
 
-def test_objects_without_area_and_pictures_without_objects(tmp_path):
+def test_objects_without_area_and_images_without_objects(tmp_path):
     write(tmp_path)
     data = Coco(tmp_path, "val")
     assert data[1].ids.tolist() == [13]
@@ -50,12 +50,12 @@ def test_kinds(tmp_path):
     check_samples(data)
 
 
-def test_lvis_has_its_pictures_where_coco_has_them(tmp_path):
+def test_lvis_has_its_images_where_coco_has_them(tmp_path):
     lvis = contents()
     for image, folder in zip(lvis["images"], ("train2017", "val2017", "train2017"), strict=True):
         name = image.pop("file_name")
         image["coco_url"] = f"http://images.cocodataset.org/{folder}/{name}"
-        save(tmp_path / folder / name, picture(image["height"], image["width"]))
+        save(tmp_path / folder / name, make_image(image["height"], image["width"]))
     for annotation in lvis["annotations"]:
         del annotation["iscrowd"]
     write_json(tmp_path / "annotations" / "lvis_v1_val.json", lvis)
@@ -70,12 +70,12 @@ def test_lvis_has_its_pictures_where_coco_has_them(tmp_path):
         refused(lambda: Lvis(tmp_path, "val"), "images[0]", "'coco_url' must be")
 
 
-def test_pictures_are_taken_as_they_are_stored(tmp_path):
+def test_images_are_taken_as_they_are_stored(tmp_path):
     write(tmp_path)
     turned = Image.Exif()
     turned[0x0112] = 6
-    Image.fromarray(picture(40, 60)).save(tmp_path / "val2017" / "000007.png", exif=turned)
-    np.testing.assert_array_equal(Coco(tmp_path, "val")[0].picture, picture(40, 60))
+    Image.fromarray(make_image(40, 60)).save(tmp_path / "val2017" / "000007.png", exif=turned)
+    np.testing.assert_array_equal(Coco(tmp_path, "val")[0].image, make_image(40, 60))
 
 
 def test_folders_that_are_not_there(tmp_path):
@@ -88,7 +88,7 @@ def test_folders_that_are_not_there(tmp_path):
     refused(lambda: Coco(tmp_path / "coco", "val"), "looked for annotations/instances_val2017.json")
 
 
-def test_missing_pictures(tmp_path):
+def test_missing_images(tmp_path):
     write(tmp_path)
     (tmp_path / "val2017" / "000009.png").unlink()
     refused(lambda: Coco(tmp_path, "val"), "000009.png: no such file", "1 of 3", "fetch them")
@@ -129,12 +129,12 @@ def changed(part: str, index: int, **fields: object) -> dict:
         (changed("images", 1, id=2**63), "images[1]: 'id' must be a whole number"),
         (changed("images", 1, id=7), "images[1]: 'id' must be another"),
         (changed("images", 0, file_name=3), "images[0]: 'file_name' must be text"),
-        (changed("images", 0, file_name="../000007.png"), "images[0]: 'file_name' must be a picture's file name"),
-        (changed("images", 0, file_name="/etc/a.png"), "'file_name' must be a picture's file name"),
-        (changed("images", 0, file_name="..\\a.png"), "'file_name' must be a picture's file name"),
-        (changed("images", 0, file_name="C:a.png"), "'file_name' must be a picture's file name"),
-        (changed("images", 0, file_name="a\n.png"), "'file_name' must be a picture's file name"),
-        (changed("images", 0, file_name="passwd"), "'file_name' must be a picture's file name"),
+        (changed("images", 0, file_name="../000007.png"), "images[0]: 'file_name' must be an image's file name"),
+        (changed("images", 0, file_name="/etc/a.png"), "'file_name' must be an image's file name"),
+        (changed("images", 0, file_name="..\\a.png"), "'file_name' must be an image's file name"),
+        (changed("images", 0, file_name="C:a.png"), "'file_name' must be an image's file name"),
+        (changed("images", 0, file_name="a\n.png"), "'file_name' must be an image's file name"),
+        (changed("images", 0, file_name="passwd"), "'file_name' must be an image's file name"),
         (changed("categories", 0, id="1"), "categories[0]: 'id' must be"),
         (changed("annotations", 0, image_id=8), "annotations[0]: 'image_id' must be the id of one of the images"),
         (changed("annotations", 0, category_id=8), "'category_id' must be the id of one of the categories, got 8"),
@@ -163,11 +163,11 @@ def test_annotations_that_are_none(tmp_path, value, message):
         ([{"size": [40, 60], "counts": [2400]}], "at least three points"),
         ([[1, 2, 3, 4, 5, None]], "at least three points"),
         ([[1, 2, 3, 4, 5, float("inf")]], "at least three points"),
-        ([[1, 2, 3, 4, 5, 1e9]], "the picture is 40 x 60"),
+        ([[1, 2, 3, 4, 5, 1e9]], "the image is 40 x 60"),
         ([[0, 0, 0, 110] * 20_000], "pixels long"),
         ({"counts": [2400]}, "'size' and 'counts'"),
         ({"size": [40, 60], "counts": [2399]}, "sum up to 2399"),
-        ({"size": [60, 40], "counts": [2400]}, "a mask of 60 x 40 in a picture of 40 x 60"),
+        ({"size": [60, 40], "counts": [2400]}, "a mask of 60 x 40 in an image of 40 x 60"),
     ],
 )
 def test_outlines_that_are_none(tmp_path, segmentation, message):
@@ -176,7 +176,7 @@ def test_outlines_that_are_none(tmp_path, segmentation, message):
     refused(lambda: data[0], file, "annotations[0]", message)
 
 
-def test_pictures_of_another_size(tmp_path):
+def test_images_of_another_size(tmp_path):
     write(tmp_path, changed("images", 0, height=41))
     data = Coco(tmp_path, "val")
     refused(lambda: data[0], "000007.png: is 40 x 60, its annotations are for 41 x 60")

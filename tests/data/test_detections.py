@@ -10,7 +10,7 @@ from helpers.made_coco import write_json
 ONE = {"image_id": 7, "category_id": 2, "bbox": [1.5, 2, 10, 20], "score": 0.25}
 
 
-def test_boxes_by_picture(tmp_path):
+def test_boxes_by_image(tmp_path):
     others = [{**ONE, "image_id": 9, "segmentation": "any"}, {**ONE, "score": 1, "bbox": [-1, 0, 0, 0]}]
     found = read_detections(write_json(tmp_path / "boxes.json", [ONE, *others]))
     assert list(found) == [7, 9]

@@ -1,17 +1,17 @@
-"""Own folders: pictures, masks, classes."""
+"""Own folders: images, masks, classes."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from densevit.data.folder import FolderData, read_classes
-from helpers.made import picture, refused, save
+from helpers.made import make_image, refused, save
 
 MASK = np.array([[0, 1, 2], [255, 1, 0]])
 
 
 def write(root, name="a", *, split="", mask=MASK, classes="soil\nlow vegetation\nzone 3\n"):
-    save(root / "images" / split / f"{name}.png", picture(*np.shape(mask)[:2]))
+    save(root / "images" / split / f"{name}.png", make_image(*np.shape(mask)[:2]))
     (root / "classes.txt").write_text(classes)
     return save(root / "masks" / split / f"{name}.png", mask)
 
@@ -23,7 +23,7 @@ def test_without_splits_every_split_is_all(tmp_path):
         data = FolderData(tmp_path, split)
         assert [data[0].name, data[1].name] == ["a", "b"]
         np.testing.assert_array_equal(data[0].labels, MASK)
-        np.testing.assert_array_equal(data[0].picture, picture(2, 3))
+        np.testing.assert_array_equal(data[0].image, make_image(2, 3))
     assert data.class_names == ("soil", "low vegetation", "zone 3")
     assert len(np.unique(data.palette, axis=0)) == 3
 
@@ -35,7 +35,7 @@ def test_with_splits(tmp_path):
     refused(lambda: FolderData(tmp_path, "test"), tmp_path / "images/test", "splits there are: train, val")
 
 
-def test_colours(tmp_path):
+def test_colors(tmp_path):
     write(tmp_path, classes="\ufeffsoil 1 2 3\nlow vegetation 255 0 10\nzone 3 0 0 0\n\n")
     data = FolderData(tmp_path, "val")
     assert data.class_names == ("soil", "low vegetation", "zone 3")
@@ -49,7 +49,7 @@ def test_colours(tmp_path):
         ("\n\n", "is empty"),
         ("a\n\nb", "line 2 is empty"),
         ("a\nb\na", "'a' stands there twice"),
-        ("a 1 2 3\nb", "'b' has no colour"),
+        ("a 1 2 3\nb", "'b' has no color"),
         ("\n".join(map(str, range(255))), "255 classes; masks with 8 bits hold at most 254"),
         ("a" * 1_000_001, "more than 1,000,000 bytes"),
     ],
@@ -60,7 +60,7 @@ def test_lists_of_classes_that_are_none(tmp_path, text, message):
     refused(lambda: read_classes(path), path, message)
 
 
-def test_what_is_no_colour_belongs_to_the_name(tmp_path):
+def test_what_is_no_color_belongs_to_the_name(tmp_path):
     path = tmp_path / "classes.txt"
     path.write_text("a 1 2 256\n1 2 3\nb -1 0 0\n")
     assert read_classes(path)[0] == ("a 1 2 256", "1 2 3", "b -1 0 0")
@@ -86,7 +86,7 @@ def test_values_outside_the_classes(tmp_path, value):
 
 
 def test_masks_of_other_kinds(tmp_path):
-    path = write(tmp_path, mask=picture(2, 3))
+    path = write(tmp_path, mask=make_image(2, 3))
     refused(lambda: FolderData(tmp_path, "val")[0], path, "is RGB", "class indices")
     Image.fromarray(np.zeros((2, 3), np.uint16)).save(path)
     refused(lambda: FolderData(tmp_path, "val")[0], path, "one 8-bit channel")
@@ -100,15 +100,15 @@ def test_missing_parts(tmp_path, caplog):
     refused(lambda: FolderData(tmp_path, "val"), "one level too high", tmp_path / "set")
     refused(lambda: FolderData(tmp_path / "set" / "images", "val"), "one level too low")
     path.unlink()
-    refused(lambda: FolderData(tmp_path / "set", "val"), path, "a mask is a PNG with the name of its picture")
+    refused(lambda: FolderData(tmp_path / "set", "val"), path, "a mask is a PNG with the name of its image")
     (tmp_path / "set" / "images" / "a.png").unlink()
     save(tmp_path / "set" / "masks" / "c.png", MASK)
     with caplog.at_level("WARNING", "densevit"):
         assert len(FolderData(tmp_path / "set", "val")) == 1
-    assert "c.png: labels without a picture" in caplog.text
+    assert "c.png: labels without an image" in caplog.text
 
 
-def test_files_of_the_system_are_no_pictures(tmp_path):
+def test_files_of_the_system_are_no_images(tmp_path):
     write(tmp_path)
     (tmp_path / "images" / "._a.png").write_bytes(b"x")
     (tmp_path / "masks" / "._a.png").write_bytes(b"x")

@@ -1,4 +1,4 @@
-"""High-resolution pictures of any folder, and their evaluation."""
+"""High-resolution images of any folder, and their evaluation."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def folder(tmp_path):
     for name in ("a.png", "sub/b.png", "val/c.png"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
-        imaging.save(tiny.picture(41, 52, seed=len(name)), path)
+        imaging.save(tiny.make_image(41, 52, seed=len(name)), path)
     return tmp_path
 
 
@@ -34,8 +34,8 @@ def test_scores_are_those_of_the_answers(folder):
     data = open_data(f"sr:{folder}", "test")
     score = SuperResolutionScore(2)
     for index in range(3):
-        # the last odd row goes before the picture is shrunk
-        high = data[index].picture[:40, :52]
+        # the last odd row goes before the image is downscale
+        high = data[index].image[:40, :52]
         low = imaging.resize(high, Size(20, 26), "matlab_bicubic")
         score.update(model.predict(low).image, high)
     seen = []
@@ -50,7 +50,7 @@ def test_data_of_another_task(folder):
         evaluate(tiny.model(), open_data(f"sr:{folder}", "val"))
 
 
-def test_pictures_too_small_to_be_scored(tmp_path):
+def test_images_too_small_to_be_scored(tmp_path):
     imaging.save(np.zeros((12, 12, 3), np.uint8), tmp_path / "a.png")
     model = densevit.load(tiny.sr_graph(), precision="fp32", threads=1)
     with pytest.raises(ValueError, match="needs 15 pixels a side"):

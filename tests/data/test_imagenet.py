@@ -3,14 +3,14 @@
 import pytest
 
 from densevit.data.imagenet import ImageNetFolder
-from helpers.made import picture, refused, save
+from helpers.made import make_image, refused, save
 
 WNIDS = ("n01440764", "n01443537", "n01484850", "n02119789")
 
 
 def write(root, wnid, name="x", split="val"):
     path = root / split / wnid / f"{name}.png"
-    save(path, picture())
+    save(path, make_image())
     path.rename(path.with_suffix(".JPEG"))
 
 
@@ -26,7 +26,7 @@ def test_classes_are_the_sorted_folders(tmp_path):
         ("n01484850/x", 1),
         ("n02119789/x", 2),
     ]
-    assert data[0].picture.shape == (4, 6, 3)
+    assert data[0].image.shape == (4, 6, 3)
 
 
 def test_some_of_the_known_classes(tmp_path):
@@ -49,10 +49,10 @@ def test_a_mixture_is_refused(tmp_path):
     refused(lambda: ImageNetFolder(tmp_path, "val", wnids=WNIDS), "cat", "not one of the 4 classes", "n01440764")
 
 
-def test_flat_pictures_are_explained(tmp_path):
+def test_flat_images_are_explained(tmp_path):
     for number in range(3):
-        save(tmp_path / "val" / f"ILSVRC2012_val_0000000{number}.png", picture())
-    message = refused(lambda: ImageNetFolder(tmp_path, "val"), tmp_path / "val", "3 pictures lie flat")
+        save(tmp_path / "val" / f"ILSVRC2012_val_0000000{number}.png", make_image())
+    message = refused(lambda: ImageNetFolder(tmp_path, "val"), tmp_path / "val", "3 images lie flat")
     assert "ILSVRC2012_validation_ground_truth.txt" in message
 
 
@@ -67,7 +67,7 @@ def test_mistakes(tmp_path):
     (tmp_path / "camvid" / "val").mkdir(parents=True)
     refused(lambda: ImageNetFolder(tmp_path, "val"), "one level too high", root)
     (root / "val" / "n01440764").mkdir()
-    refused(lambda: ImageNetFolder(root, "val"), root / "val/n01440764", "no picture", "remove the folder")
+    refused(lambda: ImageNetFolder(root, "val"), root / "val/n01440764", "no image", "remove the folder")
     (tmp_path / "empty" / "val").mkdir(parents=True)
     refused(lambda: ImageNetFolder(tmp_path / "empty", "val"), "no class folder in it")
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from densevit.data.loveda import LoveDA
-from helpers.made import picture, refused, save
+from helpers.made import make_image, refused, save
 
 VALUES = np.arange(8).reshape(2, 4)
 
 
 def write(root, name="Val/Urban", number=3, labels=VALUES):
-    save(root / name / "images_png" / f"{number}.png", picture(*np.shape(labels)[:2], seed=number))
+    save(root / name / "images_png" / f"{number}.png", make_image(*np.shape(labels)[:2], seed=number))
     return save(root / name / "masks_png" / f"{number}.png", labels)
 
 
@@ -22,7 +22,7 @@ def test_samples(tmp_path):
     data = LoveDA(tmp_path, "val")
     assert [data[index].name for index in range(len(data))] == ["Rural/4", "Rural/7", "Urban/3"]
     assert data[2].labels.tolist() == [[255, 0, 1, 2], [3, 4, 5, 6]]
-    np.testing.assert_array_equal(data[2].picture, picture(2, 4, seed=3))
+    np.testing.assert_array_equal(data[2].image, make_image(2, 4, seed=3))
     assert data.class_names[0] == "background"
     assert len(data.class_names) == len(data.palette) == 7
     assert len(LoveDA(tmp_path, "train")) == 1
@@ -45,7 +45,7 @@ def test_mistakes(tmp_path):
     refused(lambda: LoveDA(tmp_path, "val"), "one level too high", tmp_path / "LoveDA")
     refused(lambda: LoveDA(tmp_path / "LoveDA" / "Val", "val"), "one level too low")
     path.unlink()
-    refused(lambda: LoveDA(tmp_path / "LoveDA", "val"), path, "no labels for this picture")
+    refused(lambda: LoveDA(tmp_path / "LoveDA", "val"), path, "no labels for this image")
 
 
 @pytest.mark.parametrize("made", ["Val", "Val/Urban"])

@@ -1,4 +1,4 @@
-"""SA-1B: pictures beside their masks."""
+"""SA-1B: images beside their masks."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from densevit.data.sa1b import SA1B
 from densevit.data.table import open_data
 from densevit.masks import encode
-from helpers.made import picture, refused, save
+from helpers.made import make_image, refused, save
 from helpers.made_coco import write_json
 
 MASK = np.zeros((20, 30), bool)
@@ -29,7 +29,7 @@ def contents() -> dict:
 
 
 def write(folder, value=None):
-    save(folder / "sa_3.jpg", picture(20, 30))
+    save(folder / "sa_3.jpg", make_image(20, 30))
     return write_json(folder / "sa_3.json", value or contents())
 
 
@@ -39,7 +39,7 @@ def test_samples(tmp_path):
     assert len(data) == 1
     sample = data[0]
     assert (sample.name, sample.image_id) == ("sa_3.jpg", 3)
-    assert sample.picture.shape == (20, 30, 3)
+    assert sample.image.shape == (20, 30, 3)
     assert sample.masks == (encode(MASK),)
     np.testing.assert_array_equal(sample.boxes, [[5, 4, 24, 9]])
     assert (sample.areas.tolist(), sample.ids.tolist()) == ([120], [5])
@@ -47,7 +47,7 @@ def test_samples(tmp_path):
 
 def test_a_folder_of_the_split(tmp_path):
     write(tmp_path / "val")
-    save(tmp_path / "train" / "sa_4.jpg", picture())
+    save(tmp_path / "train" / "sa_4.jpg", make_image())
     assert len(open_data(f"sa1b:{tmp_path}", "val")) == 1
     refused(lambda: SA1B(tmp_path, "train"), "sa_4.json: no labels", "unpack the whole archive")
     refused(lambda: SA1B(tmp_path / "val" / "none", "val"), "no such folder")
@@ -62,7 +62,7 @@ def test_a_folder_of_the_split(tmp_path):
         ("image", "width", "30", "sa_3.json.image: 'width' must be"),
         ("annotation", "segmentation", [[1, 2, 3, 4, 5, 6]], "annotations[0]: 'segmentation' must be an object"),
         ("annotation", "segmentation", {"size": [20, 30], "counts": "!"}, "annotations[0]: the mask's compressed"),
-        ("annotation", "segmentation", {"size": [2, 3], "counts": "6"}, "a mask of 2 x 3 in a picture of 20 x 30"),
+        ("annotation", "segmentation", {"size": [2, 3], "counts": "6"}, "a mask of 2 x 3 in an image of 20 x 30"),
         ("annotation", "area", None, "annotations[0]: 'area' must be a number"),
     ],
 )

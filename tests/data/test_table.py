@@ -5,7 +5,7 @@ import pytest
 from densevit.data.camvid import CamVid
 from densevit.data.imagenet import ImageNetFolder
 from densevit.data.table import CLASSIFICATION_DATA, DATA, KINDS, SEGMENTATION_DATA, kind_of, open_data
-from helpers.made import picture, refused, save
+from helpers.made import make_image, refused, save
 
 
 def test_every_kind_has_one_task():
@@ -26,10 +26,10 @@ def test_every_kind_explains_an_empty_folder(tmp_path, kind):
 
 
 def test_data_of_either_task(tmp_path):
-    save(tmp_path / "val" / "n01440764" / "x.png", picture())
+    save(tmp_path / "val" / "n01440764" / "x.png", make_image())
     assert isinstance(open_data(f"imagenet:{tmp_path}", "val"), ImageNetFolder)
-    save(tmp_path / "c" / "val" / "x.png", picture())
-    save(tmp_path / "c" / "valannot" / "x.png", picture()[..., 0] % 12)
+    save(tmp_path / "c" / "val" / "x.png", make_image())
+    save(tmp_path / "c" / "valannot" / "x.png", make_image()[..., 0] % 12)
     assert isinstance(open_data(f"camvid:{tmp_path}/c", "val"), CamVid)
 
 

@@ -1,4 +1,4 @@
-"""Stored values and colours become classes, and nothing else does."""
+"""Stored values and colors become classes, and nothing else does."""
 
 from pathlib import Path
 
@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from densevit.core.classes import class_table
+from densevit.core.classes import read_class_table
 from densevit.data.base import DataError
-from densevit.data.values import classes_of_colours, classes_of_values, value_table
+from densevit.data.values import classes_of_colors, classes_of_values, value_table
 from densevit.imaging.draw import colorize
 
 PATH = Path("labels.png")
-ISPRS = class_table("potsdam")
+ISPRS = read_class_table("potsdam")
 
 
 @given(st.dictionaries(st.integers(0, 255), st.integers(0, 253), max_size=20), st.sets(st.integers(0, 255)))
@@ -41,22 +41,22 @@ def test_other_values_are_named_and_counted():
     )
 )
 @settings(max_examples=30, deadline=None)
-def test_colours_to_classes_and_back(case):
+def test_colors_to_classes_and_back(case):
     height, width, seed, eroded = case
     labels = np.random.default_rng(seed).integers(0, 7 if eroded else 6, (height, width), dtype=np.uint8)
     labels[labels == 6] = 255
     # labels outside the palette are drawn black
-    colours = colorize(labels, ISPRS.palette)
+    colors = colorize(labels, ISPRS.palette)
     ignored = ((0, 0, 0),) if eroded else ()
-    back = classes_of_colours(colours, ISPRS.colours, ignored=ignored, path=PATH)
+    back = classes_of_colors(colors, ISPRS.colors, ignored=ignored, path=PATH)
     np.testing.assert_array_equal(back, labels)
 
 
-def test_other_colours_are_counted_and_the_first_is_shown():
-    colours = colorize(np.zeros((600, 3), np.uint8), ISPRS.palette)
-    colours[550, 2] = (254, 255, 255)
-    colours[551, 0] = (0, 0, 0)
+def test_other_colors_are_counted_and_the_first_is_shown():
+    colors = colorize(np.zeros((600, 3), np.uint8), ISPRS.palette)
+    colors[550, 2] = (254, 255, 255)
+    colors[551, 0] = (0, 0, 0)
     with pytest.raises(DataError, match=r"2 pixels .*\(254, 255, 255\) at x 2, y 550; allowed: \(255, 255, 255\)"):
-        classes_of_colours(colours, ISPRS.colours, path=PATH)
+        classes_of_colors(colors, ISPRS.colors, path=PATH)
     with pytest.raises(DataError, match="1 pixel with"):
-        classes_of_colours(colours, ISPRS.colours, ignored=((0, 0, 0),), path=PATH)
+        classes_of_colors(colors, ISPRS.colors, ignored=((0, 0, 0),), path=PATH)

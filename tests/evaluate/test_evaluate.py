@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from densevit.core.classes import class_table, imagenet_wnids
+from densevit.core.classes import imagenet_wnids, read_class_table
 from densevit.data.base import ClassificationSample, DataError, SegmentationSample
 from densevit.evaluate import evaluate, evaluate_classification, evaluate_segmentation
 from densevit.imaging import SizePolicy
@@ -34,7 +34,7 @@ class Reads:
 
     def run(self, function, tensors):
         assert function == "forward"
-        blocks = tensors["picture"][:, 4::8, 4::8, 0]
+        blocks = tensors["image"][:, 4::8, 4::8, 0]
         logits = blocks[:, None] == np.arange(self.classes)[:, None, None]
         return {"logits": 100 * logits.astype(np.float32)}
 
@@ -51,15 +51,15 @@ class Data:
 
     def __getitem__(self, index):
         red, labels = self.pairs[index]
-        picture = np.repeat(np.uint8(red)[..., None], 3, axis=2)
-        return SegmentationSample(str(index), picture, np.asarray(labels, np.uint8))
+        image = np.repeat(np.uint8(red)[..., None], 3, axis=2)
+        return SegmentationSample(str(index), image, np.asarray(labels, np.uint8))
 
 
 def block(value: int, rows: int = 8, columns: int = 8) -> np.ndarray:
     return np.full((rows, columns), value, np.uint8)
 
 
-def test_intersections_and_unions_are_summed_over_pictures():
+def test_intersections_and_unions_are_summed_over_images():
     target = block(0)
     target[:, 4:] = 1
     target[0] = 255
@@ -135,10 +135,10 @@ class Classify:
     def __init__(self, names) -> None:
         self.class_names = tuple(names)
 
-    def preprocess(self, picture):
-        return {"picture": picture[None]}, None
+    def preprocess(self, image):
+        return {"image": image[None]}, None
 
-    def postprocess(self, raw, placement, picture=None):
+    def postprocess(self, raw, placement, image=None):
         return SimpleNamespace(logits=raw["logits"][0])
 
 
@@ -147,10 +147,10 @@ class Reds:
 
     def run(self, function, tensors):
         assert function == "forward"
-        return {"logits": tensors["picture"][:, 0, :, 0].astype(np.float32)}
+        return {"logits": tensors["image"][:, 0, :, 0].astype(np.float32)}
 
 
-class Labelled:
+class Labeled:
     def __init__(self, names, *pairs) -> None:
         self.class_names = tuple(names)
         self.pairs = pairs
@@ -160,8 +160,8 @@ class Labelled:
 
     def __getitem__(self, index):
         logits, label = self.pairs[index]
-        picture = np.repeat(np.array([logits], np.uint8)[..., None], 3, axis=2)
-        return ClassificationSample(str(index), picture, label)
+        image = np.repeat(np.array([logits], np.uint8)[..., None], 3, axis=2)
+        return ClassificationSample(str(index), image, label)
 
 
 SIX = ("ant", "bee", "cat", "dog", "eel", "fox")
@@ -171,7 +171,7 @@ PAIRS = (([9, 0, 0, 0, 0, 0], 0), ([9, 8, 7, 6, 5, 4], 5), ([9, 8, 7, 6, 5, 4], 
 def test_top_accuracies():
     progress = []
     evaluation = evaluate_classification(
-        Classify(SIX), Reds(), Labelled(SIX, *PAIRS), progress=lambda done, total: progress.append((done, total))
+        Classify(SIX), Reds(), Labeled(SIX, *PAIRS), progress=lambda done, total: progress.append((done, total))
     )
     assert evaluation.metrics == {"top1": 50.0, "top5": 75.0}
     assert evaluation.images == 4
@@ -179,29 +179,29 @@ def test_top_accuracies():
 
 
 def test_some_classes_in_another_order_meet_by_name():
-    data = Labelled(("fox", "bee"), ([0, 9, 0, 0, 0, 0], 1), ([0, 0, 0, 0, 0, 9], 0))
+    data = Labeled(("fox", "bee"), ([0, 9, 0, 0, 0, 0], 1), ([0, 0, 0, 0, 0, 9], 0))
     assert evaluate_classification(Classify(SIX), Reds(), data).metrics["top1"] == 100
 
 
 def test_imagenets_classes_meet_by_their_identifiers():
     # a model of the 1000 classes on the folders of some of them, in any order
-    names, wnids = class_table("imagenet").names, imagenet_wnids()
+    names, wnids = read_class_table("imagenet").names, imagenet_wnids()
     chosen = (wnids[7], wnids[3], wnids[900])
 
     class Knows:
-        """Always answers with the class that the picture's red value numbers."""
+        """Always answers with the class that the image's red value numbers."""
 
         class_names = names
 
-        def preprocess(self, picture):
-            return {"picture": picture[None]}, None
+        def preprocess(self, image):
+            return {"image": image[None]}, None
 
         def postprocess(self, raw, placement):
             return SimpleNamespace(logits=np.eye(1000, dtype=np.float32)[raw["index"]])
 
     class Index:
         def run(self, function, tensors):
-            return {"index": (7, 3, 900)[int(tensors["picture"][0, 0, 0, 0])]}
+            return {"index": (7, 3, 900)[int(tensors["image"][0, 0, 0, 0])]}
 
     class Samples:
         class_names = chosen
@@ -210,7 +210,7 @@ def test_imagenets_classes_meet_by_their_identifiers():
             return 4
 
         def __getitem__(self, index):
-            # the last one is labelled as another class than its picture shows
+            # the last one is labeled as another class than its image shows
             shown, label = ((0, 0), (1, 1), (2, 2), (0, 2))[index]
             return ClassificationSample("x", np.full((8, 8, 3), shown, np.uint8), label)
 
@@ -220,17 +220,17 @@ def test_imagenets_classes_meet_by_their_identifiers():
 def test_ids_mean_nothing_to_other_models():
     ids = tuple(f"n0000000{index}" for index in range(6))
     with pytest.raises(ValueError, match=r"6 classes \(ant, bee, cat .*the data 6 \(n00000000.*WordNet"):
-        evaluate_classification(Classify(SIX), Reds(), Labelled(ids, *PAIRS))
+        evaluate_classification(Classify(SIX), Reds(), Labeled(ids, *PAIRS))
 
 
 def test_other_classes_do_not_meet():
     with pytest.raises(ValueError, match="the names must agree"):
-        evaluate_classification(Classify(SIX), Reds(), Labelled(("a", "b", "c", "d", "e", "f"), *PAIRS))
+        evaluate_classification(Classify(SIX), Reds(), Labeled(("a", "b", "c", "d", "e", "f"), *PAIRS))
 
 
-def test_no_pictures_are_refused():
-    with pytest.raises(ValueError, match="no picture"):
-        evaluate_classification(Classify(SIX), Reds(), Labelled(SIX))
+def test_no_images_are_refused():
+    with pytest.raises(ValueError, match="no image"):
+        evaluate_classification(Classify(SIX), Reds(), Labeled(SIX))
 
 
 # --- by task
@@ -243,13 +243,13 @@ def model(task_name, made, runtime):
 def test_the_task_decides():
     data = Data((block(0), block(0)))
     assert evaluate(model("segmentation", task(), Reads(3)), data).metrics["miou"] == 100
-    classes = Labelled(SIX, *PAIRS)
+    classes = Labeled(SIX, *PAIRS)
     assert evaluate(model("classification", Classify(SIX), Reds()), classes).metrics["top1"] == 50
 
 
 def test_data_of_another_task():
     with pytest.raises(ValueError, match=r"tiny: its task is segmentation.*kinds that fit: camvid, cityscapes"):
-        evaluate(model("segmentation", task(), Reads(3)), Labelled(SIX, *PAIRS))
+        evaluate(model("segmentation", task(), Reads(3)), Labeled(SIX, *PAIRS))
     with pytest.raises(ValueError, match=r"its task is classification.*kinds that fit: imagenet"):
         evaluate(model("classification", Classify(SIX), Reds()), Data((block(0), block(0))))
     with pytest.raises(ValueError, match=r"its task is promptable.*kinds that fit: coco, lvis, sa1b"):
@@ -258,7 +258,7 @@ def test_data_of_another_task():
 
 def test_a_class_map_is_for_segmentation():
     with pytest.raises(ValueError, match="a class map is for segmentation"):
-        evaluate(model("classification", Classify(SIX), Reds()), Labelled(SIX, *PAIRS), class_map=[0])
+        evaluate(model("classification", Classify(SIX), Reds()), Labeled(SIX, *PAIRS), class_map=[0])
 
 
 # --- several processes
@@ -266,7 +266,7 @@ def test_a_class_map_is_for_segmentation():
 
 @dataclass
 class Together:
-    """Peers as threads of this process: sums meet at a barrier."""
+    """Processes as threads of this process: sums meet at a barrier."""
 
     rank: int
     size: int
@@ -280,7 +280,7 @@ class Together:
 
 
 def shared(action, size):
-    """What `action(peers)` gives on each of several peers."""
+    """What `action(processes)` gives on each of several processes."""
     meeting, counts, results = threading.Barrier(size), {}, {}
 
     def work(rank):
@@ -299,12 +299,17 @@ def test_peers_get_the_score_of_one(size):
     generator = np.random.default_rng(0)
     pairs = [(block(0), generator.choice([0, 1, 2, 255], (8, 8))) for _ in range(4)]
     alone = evaluate_segmentation(task(), Reads(3), Data(*pairs))
-    together = shared(lambda peers: evaluate_segmentation(task(), Reads(3), Data(*pairs), peers=peers), size)
+    together = shared(
+        lambda processes: evaluate_segmentation(task(), Reads(3), Data(*pairs), processes=processes), size
+    )
     assert all(each.metrics == alone.metrics for each in together)
     assert {each.images for each in together} == {4}
-    alone = evaluate_classification(Classify(SIX), Reds(), Labelled(SIX, *PAIRS))
+    alone = evaluate_classification(Classify(SIX), Reds(), Labeled(SIX, *PAIRS))
     together = shared(
-        lambda peers: evaluate_classification(Classify(SIX), Reds(), Labelled(SIX, *PAIRS), peers=peers), size
+        lambda processes: evaluate_classification(
+            Classify(SIX), Reds(), Labeled(SIX, *PAIRS), processes=processes
+        ),
+        size,
     )
     assert all(each.metrics == alone.metrics for each in together)
 
@@ -324,12 +329,12 @@ def test_peers_read_disjoint_shares():
     pairs = [(block(0), block(0))] * 5
     progress = [[], []]
     shared(
-        lambda peers: evaluate_segmentation(
+        lambda processes: evaluate_segmentation(
             task(),
             Reads(3),
-            Recording(read[peers.rank], *pairs),
-            peers=peers,
-            progress=lambda done, total: progress[peers.rank].append((done, total)),
+            Recording(read[processes.rank], *pairs),
+            processes=processes,
+            progress=lambda done, total: progress[processes.rank].append((done, total)),
         ),
         2,
     )
@@ -337,17 +342,17 @@ def test_peers_read_disjoint_shares():
     assert progress == [[(1, 3), (2, 3), (3, 3)], [(1, 2), (2, 2)]]
 
 
-# --- reading ahead
+# --- reading prefetch
 
 
-def test_the_next_picture_is_read_while_one_is_inferred():
+def test_the_next_image_is_read_while_one_is_inferred():
     reading = threading.Event()
 
     class Slow(Reads):
         runs = 0
 
         def run(self, function, tensors):
-            # the second picture must be on its way before the first is answered
+            # the second image must be on its way before the first is answered
             self.runs += 1
             assert self.runs > 1 or reading.wait(timeout=20)
             return super().run(function, tensors)

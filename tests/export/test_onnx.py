@@ -15,10 +15,10 @@ from densevit.core.manifest import CONVERTER, IMAGENET_MEAN, IMAGENET_STD
 from densevit.export import GraphError, write_graph
 from densevit.export import onnx as graph
 from densevit.runtimes.openvino import OpenVINORuntime
-from densevit.tasks.table import task_for
+from densevit.tasks.table import make_task
 from helpers import tiny
 
-SIGNATURE = task_for(tiny.manifest()).signatures["forward"]
+SIGNATURE = make_task(tiny.manifest()).signatures["forward"]
 TWO_CLASSES = {"class_names": ("a", "b"), "palette": ((0, 0, 0), (9, 9, 9))}
 
 
@@ -34,9 +34,9 @@ def write(network: nn.Module, path: Path, **changes) -> None:
     write_graph(network, manifest, path)
 
 
-def in_float64(network: nn.Module, pictures: np.ndarray) -> np.ndarray:
+def in_float64(network: nn.Module, images: np.ndarray) -> np.ndarray:
     """(B, H, W, 3) uint8 -> logits."""
-    x = (torch.from_numpy(pictures).double() / 255 - torch.tensor(IMAGENET_MEAN)) / torch.tensor(IMAGENET_STD)
+    x = (torch.from_numpy(images).double() / 255 - torch.tensor(IMAGENET_MEAN)) / torch.tensor(IMAGENET_STD)
     with torch.inference_mode():
         return copy.deepcopy(network).double()(x.permute(0, 3, 1, 2)).numpy()
 
@@ -45,18 +45,18 @@ def in_float64(network: nn.Module, pictures: np.ndarray) -> np.ndarray:
     ("batch", "height", "width"), [(1, 32, 32), (3, 64, 96), (1, 96, 64), (2, 32, 224), (1, 256, 288)]
 )
 def test_one_graph_serves_every_batch_and_size(batch, height, width):
-    pictures = np.stack([tiny.picture(height, width, seed=seed) for seed in range(batch)])
-    got = OpenVINORuntime(tiny.graph(), threads=1).run("forward", {"picture": pictures})["logits"]
-    expected = in_float64(tiny.stored()[0], pictures)
+    images = np.stack([tiny.image(height, width, seed=seed) for seed in range(batch)])
+    got = OpenVINORuntime(tiny.graph(), threads=1).run("forward", {"image": images})["logits"]
+    expected = in_float64(tiny.stored()[0], images)
     assert got.shape == (batch, 11, height // 8, width // 8)
     assert np.abs(got - expected).max() <= 5e-4 * max(1, np.abs(expected).max())
 
 
 @pytest.mark.parametrize("value", [0, 255])
-def test_flat_pictures_too(value):
-    pictures = np.full((1, 64, 64, 3), value, np.uint8)
-    got = OpenVINORuntime(tiny.graph(), threads=1).run("forward", {"picture": pictures})["logits"]
-    expected = in_float64(tiny.stored()[0], pictures)
+def test_flat_images_too(value):
+    images = np.full((1, 64, 64, 3), value, np.uint8)
+    got = OpenVINORuntime(tiny.graph(), threads=1).run("forward", {"image": images})["logits"]
+    expected = in_float64(tiny.stored()[0], images)
     assert np.abs(got - expected).max() <= 5e-4 * max(1, np.abs(expected).max())
 
 
@@ -64,7 +64,7 @@ def test_the_file_is_plain_onnx_with_the_signatures_tensors():
     model = onnx.load(tiny.graph())
     onnx.checker.check_model(model)
     (source,), (target,) = model.graph.input, model.graph.output
-    assert (source.name, target.name) == ("picture", "logits")
+    assert (source.name, target.name) == ("image", "logits")
     assert source.type.tensor_type.elem_type == onnx.TensorProto.UINT8
     assert target.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
     batch, height, width, channels = source.type.tensor_type.shape.dim
@@ -96,9 +96,9 @@ def test_writing_leaves_nothing_but_the_file_and_the_network_as_it_was(tmp_path)
     assert all(parameter.requires_grad for parameter in network.parameters())
     for name, value in network.state_dict().items():
         assert torch.equal(value, before[name])
-    pictures = tiny.picture(64, 32)[None]
-    got = OpenVINORuntime(tmp_path / "g.onnx", threads=1).run("forward", {"picture": pictures})["logits"]
-    assert np.abs(got - in_float64(network, pictures)).max() <= 1e-5
+    images = tiny.image(64, 32)[None]
+    got = OpenVINORuntime(tmp_path / "g.onnx", threads=1).run("forward", {"image": images})["logits"]
+    assert np.abs(got - in_float64(network, images)).max() <= 1e-5
 
 
 def test_a_network_of_another_type_stays_as_it_was(tmp_path):
@@ -107,13 +107,13 @@ def test_a_network_of_another_type_stays_as_it_was(tmp_path):
     assert network.weight.dtype == torch.float64
 
 
-def test_other_normalisation_and_channels(tmp_path):
+def test_other_normalization_and_channels(tmp_path):
     network = nn.Conv2d(1, 2, 8, stride=8).eval()
     write(network, tmp_path / "g.onnx", mean=(0.25,), std=(0.5,))
-    picture = tiny.picture(64, 32)[None, ..., :1].copy()
-    got = OpenVINORuntime(tmp_path / "g.onnx", threads=1).run("forward", {"picture": picture})["logits"]
+    image = tiny.image(64, 32)[None, ..., :1].copy()
+    got = OpenVINORuntime(tmp_path / "g.onnx", threads=1).run("forward", {"image": image})["logits"]
     with torch.inference_mode():
-        expected = network(torch.from_numpy((picture / 255 - 0.25) / 0.5).float().permute(0, 3, 1, 2)).numpy()
+        expected = network(torch.from_numpy((image / 255 - 0.25) / 0.5).float().permute(0, 3, 1, 2)).numpy()
     assert np.abs(got - expected).max() <= 1e-5
 
 
@@ -153,9 +153,9 @@ def test_a_network_that_cannot_be_exported_is_refused(tmp_path):
 @pytest.fixture(scope="module")
 def frame(shared):
     with Image.open(shared / "data" / "photos" / "cityscapes_frame.png") as image:
-        picture = np.asarray(image.convert("RGB")).copy()
-    assert picture.shape == (1024, 2048, 3)
-    return picture
+        image = np.asarray(image.convert("RGB")).copy()
+    assert image.shape == (1024, 2048, 3)
+    return image
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,11 @@ It stands in for a network on both sides: as a runtime of ours, and as the modul
 import numpy as np
 
 from densevit.predict.segment_anything import SegmentAnything
-from densevit.tasks.promptable import promptable_task
-from densevit.zoo import find
+from densevit.tasks.promptable import make_promptable_task
+from densevit.zoo import find_model
 
 _GENERATOR = np.random.default_rng(5)
-CENTRES = _GENERATOR.uniform(60, 960, (14, 2))
+CENTERS = _GENERATOR.uniform(60, 960, (14, 2))
 RADII = _GENERATOR.uniform(25, 180, (14, 3))
 SHARPNESS = _GENERATOR.uniform(0.3, 8, (14, 3))
 SCORES = _GENERATOR.uniform(0.82, 1.0, (14, 3))
@@ -23,10 +23,10 @@ def masks_of(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     logits = np.empty((len(first), 4, 256, 256), np.float32)
     scores = np.empty((len(first), 4), np.float32)
     for row, (x, y) in enumerate(first):
-        blob = int(np.argmin(np.hypot(CENTRES[:, 0] - x, CENTRES[:, 1] - y)))
-        centre = CENTRES[blob] + 0.02 * (np.array([x, y]) - CENTRES[blob])
-        distance = np.hypot(CELLS[None, :] - centre[0], CELLS[:, None] - centre[1])
-        off = np.hypot(*(CENTRES[blob] - (x, y)))
+        blob = int(np.argmin(np.hypot(CENTERS[:, 0] - x, CENTERS[:, 1] - y)))
+        center = CENTERS[blob] + 0.02 * (np.array([x, y]) - CENTERS[blob])
+        distance = np.hypot(CELLS[None, :] - center[0], CELLS[:, None] - center[1])
+        off = np.hypot(*(CENTERS[blob] - (x, y)))
         for mask in range(4):
             kind = (mask + 2) % 3
             logits[row, mask] = SHARPNESS[blob, kind] / 8 * (RADII[blob, kind] - distance)
@@ -60,9 +60,9 @@ class Blobs:
         return {"masks": masks, "scores": scores}
 
 
-task_for_blobs = promptable_task(find("sam-xl0").manifest())
+task_for_blobs = make_promptable_task(find_model("sam-xl0").manifest())
 
 
 def model() -> SegmentAnything:
-    manifest = find("sam-xl0").manifest()
-    return SegmentAnything(promptable_task(manifest), Blobs(), manifest)
+    manifest = find_model("sam-xl0").manifest()
+    return SegmentAnything(make_promptable_task(manifest), Blobs(), manifest)

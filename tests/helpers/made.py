@@ -1,4 +1,4 @@
-"""Small pictures and label files in the layouts of the published sets."""
+"""Small images and label files in the layouts of the published sets."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def save(path: Path, array: np.ndarray) -> Path:
     return path
 
 
-def picture(height: int = 4, width: int = 6, *, seed: int = 0) -> np.ndarray:
+def make_image(height: int = 4, width: int = 6, *, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 

@@ -1,10 +1,10 @@
-"""A small set in the layout of COCO: two pictures with objects, one without."""
+"""A small set in the layout of COCO: two images with objects, one without."""
 
 import copy
 import json
 from pathlib import Path
 
-from helpers.made import picture, save
+from helpers.made import make_image, save
 
 IMAGES = [
     {"id": 7, "file_name": "000007.png", "height": 40, "width": 60},
@@ -66,5 +66,5 @@ def write_json(path: Path, value: object) -> Path:
 def write(root: Path, value: object = None, *, split: str = "val") -> Path:
     """The set; its annotation file is what comes back."""
     for image in IMAGES:
-        save(root / f"{split}2017" / image["file_name"], picture(image["height"], image["width"]))
+        save(root / f"{split}2017" / image["file_name"], make_image(image["height"], image["width"]))
     return write_json(root / "annotations" / f"instances_{split}2017.json", value or contents())

@@ -94,7 +94,7 @@ class Encoder(Network):
             key, expand = f"neck.middle.op_list.{i}.main", self.row.neck_expand
             total = total + self.fmb(key, total, self.row.neck_width, expand)
         y = self.conv("neck.output_ops.0.op_list.0", total, 256, 1, bias=True, norm=False)
-        centred = y - y.mean(1, keepdim=True)
-        normed = centred / torch.sqrt((centred**2).mean(1, keepdim=True) + 1e-6)
+        centerd = y - y.mean(1, keepdim=True)
+        normed = centerd / torch.sqrt((centerd**2).mean(1, keepdim=True) + 1e-6)
         scale, shift = (self.weights(f"norm.{name}", 256).view(1, -1, 1, 1) for name in ("weight", "bias"))
         return normed * scale + shift

@@ -105,8 +105,8 @@ class Encoder:
         return x @ self.weights(f"{key}.weight", out, x.shape[-1]).T + self.weights(f"{key}.bias", out)
 
     def layer_norm(self, key: str, x: Tensor, eps: float = EPS) -> Tensor:
-        centred = x - x.mean(-1, keepdim=True)
-        normed = centred / torch.sqrt((centred**2).mean(-1, keepdim=True) + eps)
+        centerd = x - x.mean(-1, keepdim=True)
+        normed = centerd / torch.sqrt((centerd**2).mean(-1, keepdim=True) + eps)
         return normed * self.weights(f"{key}.weight", x.shape[-1]) + self.weights(f"{key}.bias", x.shape[-1])
 
     def channel_norm(self, key: str, x: Tensor) -> Tensor:

@@ -17,6 +17,6 @@ def blobs(height: int, width: int, *, seed: int, count: int = 6) -> np.ndarray:
     y, x = np.mgrid[:height, :width]
     for index in range(count):
         radius = generator.uniform(2, min(height, width) / 3)
-        centre = generator.uniform(0, (height, width))
-        mask[(y - centre[0]) ** 2 + (x - centre[1]) ** 2 < radius**2] = index % 3 < 2
+        center = generator.uniform(0, (height, width))
+        mask[(y - center[0]) ** 2 + (x - center[1]) ** 2 < radius**2] = index % 3 < 2
     return mask

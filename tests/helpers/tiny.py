@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from densevit.core.classes import class_table
+from densevit.core.classes import read_class_table
 from densevit.core.manifest import Manifest
 from densevit.weights import ASSETS
 
@@ -34,13 +34,13 @@ def folder() -> Path:
 
 def manifest(**changes) -> Manifest:
     """B0 with the classes of CamVid."""
-    table = class_table("camvid")
+    table = read_class_table("camvid")
     made = Manifest(
         name="tiny",
         task="segmentation",
         architecture="seg-b0",
         class_names=table.names,
-        palette=table.colours,
+        palette=table.colors,
         size="native",
         published_size="exact:64x128",
         licence="Apache-2.0",
@@ -50,7 +50,7 @@ def manifest(**changes) -> Manifest:
 
 
 def network(*, classes: int = 11, seed: int = 0):
-    """B0 with random weights and BatchNorm statistics of a picture, disturbed."""
+    """B0 with random weights and BatchNorm statistics of an image, disturbed."""
     import torch
     from torch import nn
 
@@ -66,7 +66,7 @@ def network(*, classes: int = 11, seed: int = 0):
             layer.momentum = None
             nn.init.uniform_(layer.weight, 0.5, 1.5)
             nn.init.normal_(layer.bias, std=0.2)
-        x = torch.stack([torch.from_numpy(picture(128, 160, seed=seed)).permute(2, 0, 1) for seed in range(4)])
+        x = torch.stack([torch.from_numpy(image(128, 160, seed=seed)).permute(2, 0, 1) for seed in range(4)])
         last = [layer for layer in model.modules() if isinstance(layer, nn.Conv2d)][-1]
         with torch.no_grad():
             model.train()(x / 64 - 2)
@@ -140,7 +140,7 @@ def graph_with(path: Path, manifest_text: str | None) -> Path:
     return path
 
 
-def picture(height: int, width: int, *, seed: int = 0) -> np.ndarray:
+def image(height: int, width: int, *, seed: int = 0) -> np.ndarray:
     """(H, W, 3) uint8 with structure of several sizes."""
     generator = np.random.default_rng(seed)
     total = np.zeros((height, width, 3))
@@ -151,7 +151,7 @@ def picture(height: int, width: int, *, seed: int = 0) -> np.ndarray:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """For a process of its own: caches in the folder of this run, no network, no colours."""
+    """For a process of its own: caches in the folder of this run, no network, no colors."""
     return {
         **os.environ,
         "DENSEVIT_CACHE": str(folder() / "cache"),
@@ -174,7 +174,7 @@ def run(*arguments: object, cwd: Path | None = None, **more: str) -> subprocess.
 
 @functools.cache
 def sr_safetensors() -> Path:
-    """A super-resolution model that changes every picture a little, as an own weights file."""
+    """A super-resolution model that changes every image a little, as an own weights file."""
     import torch
 
     from densevit.checkpoints.state import save_own

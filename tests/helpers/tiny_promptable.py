@@ -8,7 +8,7 @@ import torch
 from densevit.checkpoints.state import save_own
 from densevit.models.build import build
 from densevit.variants import ARCHITECTURES, BACKBONES, PROMPTABLE, EfficientViTEncoderTable
-from densevit.zoo import find
+from densevit.zoo import find_model
 
 NAME = "sam-l0"
 
@@ -29,5 +29,5 @@ def write(path, *, seed=0):
     from densevit.checkpoints.loading import load_network
 
     torch.manual_seed(seed)
-    save_own(build(PROMPTABLE[NAME]), path, find(NAME).manifest())
+    save_own(build(PROMPTABLE[NAME]), path, find_model(NAME).manifest())
     return load_network(path, None)[0]

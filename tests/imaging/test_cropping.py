@@ -1,4 +1,4 @@
-"""The centre crop of the published evaluations, against Pillow by their definition and against torchvision."""
+"""The center crop of the published evaluations, against Pillow by their definition and against torchvision."""
 
 import math
 
@@ -8,23 +8,23 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from densevit.imaging import PictureError, Placement, Size, centre_crop
+from densevit.imaging import ImageError, Placement, Size, center_crop
 from helpers import tiny
 from helpers.torchvision_shim import make_torchvision_importable
 
 RATIOS = (0.95, 1.0, 0.875)
 
 
-def cropped(picture: np.ndarray, side: int, ratio: float) -> np.ndarray:
-    return centre_crop(picture, Size(side, side), crop_ratio=ratio, kind="pil_bicubic")[0]
+def cropped(image: np.ndarray, side: int, ratio: float) -> np.ndarray:
+    return center_crop(image, Size(side, side), crop_ratio=ratio, kind="pil_bicubic")[0]
 
 
 @pytest.fixture(scope="module")
 def by_pillow():
-    """Shorter side to ceil(side / ratio), aspect kept, bicubic, and the centre of that (reference, section 5)."""
+    """Shorter side to ceil(side / ratio), aspect kept, bicubic, and the center of that (reference, section 5)."""
 
-    def crop(picture, side, ratio):
-        image = Image.fromarray(picture)
+    def crop(image, side, ratio):
+        image = Image.fromarray(image)
         short = math.ceil(side / ratio)
         width, height = (int(short * length / min(image.size)) for length in image.size)
         image = image.resize((width, height), Image.Resampling.BICUBIC)
@@ -43,9 +43,9 @@ def by_torchvision():
     except ImportError:
         pytest.skip("torchvision is not installed")
 
-    def crop(picture, side, ratio):
+    def crop(image, side, ratio):
         resize = transforms.Resize(math.ceil(side / ratio), transforms.InterpolationMode.BICUBIC)
-        return np.asarray(transforms.Compose([resize, transforms.CenterCrop(side)])(Image.fromarray(picture)))
+        return np.asarray(transforms.Compose([resize, transforms.CenterCrop(side)])(Image.fromarray(image)))
 
     return crop
 
@@ -60,21 +60,21 @@ def published(request):
     width=st.integers(1, 300),
     side=st.integers(1, 130),
     ratio=st.sampled_from(RATIOS),
-    grey=st.booleans(),
+    gray=st.booleans(),
 )
 @settings(max_examples=60, deadline=None)
-def test_it_is_the_published_crop(published, height, width, side, ratio, grey):
+def test_it_is_the_published_crop(published, height, width, side, ratio, gray):
     assume(max(height, width) <= 40 * min(height, width))
-    picture = tiny.picture(height, width)
-    picture = picture[..., 0].copy() if grey else picture
-    assert np.array_equal(cropped(picture, side, ratio), published(picture, side, ratio))
+    image = tiny.image(height, width)
+    image = image[..., 0].copy() if gray else image
+    assert np.array_equal(cropped(image, side, ratio), published(image, side, ratio))
 
 
 @pytest.mark.parametrize("ratio", RATIOS)
 @pytest.mark.parametrize("size", [(480, 640), (640, 480), (224, 224), (235, 236), (237, 300), (225, 1001), (7, 5)])
 def test_it_is_the_published_crop_at_the_published_size(published, size, ratio):
-    picture = tiny.picture(*size)
-    assert np.array_equal(cropped(picture, 224, ratio), published(picture, 224, ratio))
+    image = tiny.image(*size)
+    assert np.array_equal(cropped(image, 224, ratio), published(image, 224, ratio))
 
 
 @pytest.mark.parametrize(
@@ -84,25 +84,25 @@ def test_it_is_the_published_crop_at_the_published_size(published, size, ratio):
         *((224, 1.0, 224), (384, 1.0, 384), (224, 0.875, 256)),
     ],
 )
-def test_the_shorter_side_of_the_resized_picture_is_rounded_up(side, ratio, short):
+def test_the_shorter_side_of_the_resized_image_is_rounded_up(side, ratio, short):
     for size, content in (((300, 400), (short, short * 4 // 3)), ((400, 300), (short * 4 // 3, short))):
-        _, placement = centre_crop(tiny.picture(*size), Size(side, side), crop_ratio=ratio, kind="pil_bicubic")
-        assert (placement.picture, placement.content, placement.tensor) == (size, content, (side, side))
+        _, placement = center_crop(tiny.image(*size), Size(side, side), crop_ratio=ratio, kind="pil_bicubic")
+        assert (placement.image, placement.content, placement.tensor) == (size, content, (side, side))
 
 
 @pytest.mark.parametrize("kind", ["pil_bilinear", "pil_bicubic", "cv2_cubic"])
 def test_the_kind_of_resizing_is_a_choice(kind):
     from densevit.imaging import resize
 
-    picture = tiny.picture(50, 70)
-    cut, _ = centre_crop(picture, Size(32, 32), crop_ratio=1.0, kind=kind)
-    assert np.array_equal(cut, resize(picture, Size(32, 44), kind)[:, 6:38])
+    image = tiny.image(50, 70)
+    cut, _ = center_crop(image, Size(32, 32), crop_ratio=1.0, kind=kind)
+    assert np.array_equal(cut, resize(image, Size(32, 44), kind)[:, 6:38])
 
 
-def test_a_picture_of_that_size_comes_back_as_it_is():
-    picture = tiny.picture(64, 64)
-    cut, placement = centre_crop(picture, Size(64, 64), crop_ratio=1.0, kind="pil_bicubic")
-    assert np.array_equal(cut, picture)
+def test_a_image_of_that_size_comes_back_as_it_is():
+    image = tiny.image(64, 64)
+    cut, placement = center_crop(image, Size(64, 64), crop_ratio=1.0, kind="pil_bicubic")
+    assert np.array_equal(cut, image)
     assert placement == Placement(Size(64, 64), Size(64, 64), Size(64, 64))
 
 
@@ -113,10 +113,10 @@ def test_a_picture_of_that_size_comes_back_as_it_is():
     ratio=st.sampled_from(RATIOS),
 )
 @settings(max_examples=60, deadline=None)
-def test_any_size_is_covered_from_the_centre(height, width, size, ratio):
+def test_any_size_is_covered_from_the_center(height, width, size, ratio):
     assume(max(height, width) <= 30 * min(height, width))
     assume(max(size) <= 30 * min(size))
-    cut, placement = centre_crop(tiny.picture(height, width), Size(*size), crop_ratio=ratio, kind="pil_bicubic")
+    cut, placement = center_crop(tiny.image(height, width), Size(*size), crop_ratio=ratio, kind="pil_bicubic")
     assert cut.shape == (*size, 3)
     assert cut.dtype == np.uint8
     assert cut.flags.c_contiguous
@@ -140,17 +140,17 @@ def test_any_size_is_covered_from_the_centre(height, width, size, ratio):
 def test_points_go_there_and_back(height, width, size, ratio):
     assume(max(height, width) <= 30 * min(height, width))
     assume(max(size) <= 30 * min(size))
-    _, placement = centre_crop(
+    _, placement = center_crop(
         np.zeros((height, width), np.uint8), Size(*size), crop_ratio=ratio, kind="pil_bicubic"
     )
     points = np.array([[0, 0], [width, height], [0.25 * width, 0.75 * height], [1.5, 0.5]])
     there = placement.points_to_tensor(points)
-    assert placement.points_to_picture(there) == pytest.approx(points, abs=1e-6)
-    # the whole picture reaches beyond the crop, or ends with it, on every side
+    assert placement.points_to_image(there) == pytest.approx(points, abs=1e-6)
+    # the whole image reaches beyond the crop, or ends with it, on every side
     assert (there[0] <= 1e-6).all()
     assert (there[1] >= np.array(size[::-1]) - 1e-6).all()
-    (centre,) = placement.points_to_tensor([[width / 2, height / 2]])
-    assert np.abs(centre - np.array(size[::-1]) / 2).max() <= 0.5 + 1e-6
+    (center,) = placement.points_to_tensor([[width / 2, height / 2]])
+    assert np.abs(center - np.array(size[::-1]) / 2).max() <= 0.5 + 1e-6
 
 
 @pytest.mark.parametrize("ratio", RATIOS)
@@ -158,9 +158,9 @@ def test_points_go_there_and_back(height, width, size, ratio):
 def test_what_lies_somewhere_is_where_the_placement_says(height, width, ratio):
     size = Size(64, 96)
     for x, y in ((width // 2 + 7, height // 2 - 5), (width // 2 - 11, height // 2 + 9)):
-        picture = np.zeros((height, width), np.uint8)
-        picture[y - 2 : y + 2, x - 2 : x + 2] = 200
-        cut, placement = centre_crop(picture, size, crop_ratio=ratio, kind="pil_bilinear")
+        image = np.zeros((height, width), np.uint8)
+        image[y - 2 : y + 2, x - 2 : x + 2] = 200
+        cut, placement = center_crop(image, size, crop_ratio=ratio, kind="pil_bilinear")
         rows, columns = np.mgrid[: size.height, : size.width] + 0.5
         weights = cut / cut.sum(dtype=float)
         seen = [(columns * weights).sum(), (rows * weights).sum()]
@@ -173,11 +173,11 @@ def test_what_lies_somewhere_is_where_the_placement_says(height, width, ratio):
 @pytest.mark.parametrize("ratio", [0, -0.5, 1.0001, 2, math.nan, math.inf, -math.inf])
 def test_other_ratios_are_refused(ratio):
     with pytest.raises(ValueError, match=r"crop_ratio: got .*; allowed: above 0, at most 1"):
-        centre_crop(tiny.picture(20, 20), Size(16, 16), crop_ratio=ratio, kind="pil_bicubic")
+        center_crop(tiny.image(20, 20), Size(16, 16), crop_ratio=ratio, kind="pil_bicubic")
 
 
 @pytest.mark.parametrize(
-    "picture",
+    "image",
     [
         np.zeros((20, 20, 4), np.uint8),
         np.zeros((20, 20, 3), np.float32),
@@ -185,31 +185,31 @@ def test_other_ratios_are_refused(ratio):
         np.zeros(20, np.uint8),
     ],
 )
-def test_other_pictures_are_refused(picture):
-    with pytest.raises(ValueError, match="picture: got"):
-        centre_crop(picture, Size(16, 16), crop_ratio=1.0, kind="pil_bicubic")
+def test_other_images_are_refused(image):
+    with pytest.raises(ValueError, match="image: got"):
+        center_crop(image, Size(16, 16), crop_ratio=1.0, kind="pil_bicubic")
 
 
 def no_resizing(*arguments, **options):
-    raise AssertionError("the resized picture was made after all")
+    raise AssertionError("the resized image was made after all")
 
 
 @pytest.mark.parametrize("shape", [(1, 20_000), (20_000, 1), (1, 20_000, 3)])
 def test_strips_are_refused_before_they_are_resized(monkeypatch, shape):
     monkeypatch.setattr(Image.Image, "resize", no_resizing)
-    with pytest.raises(PictureError, match=r"(1 x 20000|20000 x 1): covering 224 x 224 would make it .*crop it"):
-        centre_crop(np.zeros(shape, np.uint8), Size(224, 224), crop_ratio=0.95, kind="pil_bicubic")
+    with pytest.raises(ImageError, match=r"(1 x 20000|20000 x 1): covering 224 x 224 would make it .*crop it"):
+        center_crop(np.zeros(shape, np.uint8), Size(224, 224), crop_ratio=0.95, kind="pil_bicubic")
 
 
-def test_the_limit_is_on_the_resized_picture():
-    def crop(picture: np.ndarray, max_pixels: int):
-        return centre_crop(picture, Size(50, 50), crop_ratio=1.0, kind="pil_bicubic", max_pixels=max_pixels)[
+def test_the_limit_is_on_the_resized_image():
+    def crop(image: np.ndarray, max_pixels: int):
+        return center_crop(image, Size(50, 50), crop_ratio=1.0, kind="pil_bicubic", max_pixels=max_pixels)[
             1
         ].content
 
-    picture = tiny.picture(20, 40)
-    assert crop(picture, 50 * 100) == (50, 100)
-    with pytest.raises(PictureError, match="50 x 100, more than 4,999 pixels"):
-        crop(picture, 50 * 100 - 1)
+    image = tiny.image(20, 40)
+    assert crop(image, 50 * 100) == (50, 100)
+    with pytest.raises(ImageError, match="50 x 100, more than 4,999 pixels"):
+        crop(image, 50 * 100 - 1)
     # what becomes smaller was already there
-    assert crop(tiny.picture(100, 200), 1) == (50, 100)
+    assert crop(tiny.image(100, 200), 1) == (50, 100)

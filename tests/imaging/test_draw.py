@@ -1,4 +1,4 @@
-"""Colours, overlays and legends against the formulas that their docstrings state."""
+"""Colors, overlays and legends against the formulas that their docstrings state."""
 
 import numpy as np
 import pytest
@@ -9,18 +9,18 @@ PALETTE = np.array([[255, 0, 0], [0, 255, 0], [10, 20, 30]], np.uint8)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.int64])
-def test_colorize_gives_each_label_its_colour_and_void_black(dtype):
+def test_colorize_gives_each_label_its_color_and_void_black(dtype):
     labels = np.array([[0, 1, 2], [2, 3, 255]], dtype)
     expected = [[PALETTE[0], PALETTE[1], PALETTE[2]], [PALETTE[2], [0, 0, 0], [0, 0, 0]]]
-    coloured = draw.colorize(labels, PALETTE)
-    assert coloured.dtype == np.uint8
-    np.testing.assert_array_equal(coloured, expected)
+    colored = draw.colorize(labels, PALETTE)
+    assert colored.dtype == np.uint8
+    np.testing.assert_array_equal(colored, expected)
 
 
 def test_colorize_takes_negative_labels_and_palettes_of_more_than_256_rows():
     palette = draw.default_palette(400)
-    coloured = draw.colorize(np.array([[-1, 399, 400, 70_000]]), palette)
-    np.testing.assert_array_equal(coloured, [[[0, 0, 0], palette[399], [0, 0, 0], [0, 0, 0]]])
+    colored = draw.colorize(np.array([[-1, 399, 400, 70_000]]), palette)
+    np.testing.assert_array_equal(colored, [[[0, 0, 0], palette[399], [0, 0, 0], [0, 0, 0]]])
 
 
 @pytest.mark.parametrize("labels", [np.zeros((2, 2)), np.zeros((2, 2, 1), np.uint8), np.zeros(3, np.uint8)])
@@ -38,34 +38,34 @@ def test_colorize_refuses_what_is_no_palette(palette):
 @pytest.mark.parametrize("opacity", [0, 0.25, 0.5, 0.8, 1])
 def test_overlay_is_the_stated_mixture(opacity):
     random = np.random.default_rng(0)
-    picture = random.integers(0, 256, (40, 30, 3), dtype=np.uint8)
-    picture[0] = 255
+    image = random.integers(0, 256, (40, 30, 3), dtype=np.uint8)
+    image[0] = 255
     labels = random.integers(0, 4, (40, 30), dtype=np.uint8)
-    mixed = draw.overlay(picture, labels, PALETTE, opacity=opacity)
-    expected = picture * (1.0 - opacity) + draw.colorize(labels, PALETTE) * opacity
+    mixed = draw.overlay(image, labels, PALETTE, opacity=opacity)
+    expected = image * (1.0 - opacity) + draw.colorize(labels, PALETTE) * opacity
     assert mixed.dtype == np.uint8
     assert np.abs(mixed - expected).max() <= 1  # opacity has steps of 1/256
 
 
-def test_overlay_keeps_picture_and_colours_at_the_ends_and_its_inputs():
-    picture = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
-    before = picture.copy()
+def test_overlay_keeps_image_and_colors_at_the_ends_and_its_inputs():
+    image = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+    before = image.copy()
     labels = np.array([[0, 1, 2], [0, 1, 255]], np.uint8)
-    np.testing.assert_array_equal(draw.overlay(picture, labels, PALETTE, opacity=0), picture)
-    colours = draw.colorize(labels, PALETTE)
-    np.testing.assert_array_equal(draw.overlay(picture, labels, PALETTE, opacity=1), colours)
-    np.testing.assert_array_equal(picture, before)
+    np.testing.assert_array_equal(draw.overlay(image, labels, PALETTE, opacity=0), image)
+    colors = draw.colorize(labels, PALETTE)
+    np.testing.assert_array_equal(draw.overlay(image, labels, PALETTE, opacity=1), colors)
+    np.testing.assert_array_equal(image, before)
 
 
 def test_overlay_refuses_other_sizes_and_opacities():
-    picture = np.zeros((4, 5, 3), np.uint8)
+    image = np.zeros((4, 5, 3), np.uint8)
     with pytest.raises(ValueError, match="labels: got shape"):
-        draw.overlay(picture, np.zeros((5, 4), np.uint8), PALETTE)
+        draw.overlay(image, np.zeros((5, 4), np.uint8), PALETTE)
     for opacity in (-0.1, 1.1, float("nan")):
         with pytest.raises(ValueError, match="opacity: got"):
-            draw.overlay(picture, np.zeros((4, 5), np.uint8), PALETTE, opacity=opacity)
-    with pytest.raises(ValueError, match="picture: got"):
-        draw.overlay(picture[..., 0], np.zeros((4, 5), np.uint8), PALETTE)
+            draw.overlay(image, np.zeros((4, 5), np.uint8), PALETTE, opacity=opacity)
+    with pytest.raises(ValueError, match="image: got"):
+        draw.overlay(image[..., 0], np.zeros((4, 5), np.uint8), PALETTE)
 
 
 def test_side_by_side_aligns_tops_on_white():
@@ -94,21 +94,21 @@ def test_default_palette_is_stable_and_distinct():
 
 
 @pytest.mark.parametrize(("classes", "distance"), [(11, 50), (19, 40), (32, 25), (150, 15), (256, 12)])
-def test_default_palette_keeps_colours_apart(classes, distance):
+def test_default_palette_keeps_colors_apart(classes, distance):
     palette = draw.default_palette(classes).astype(float)
     distances = np.linalg.norm(palette[:, None] - palette[None], axis=-1)
     assert distances[~np.eye(classes, dtype=bool)].min() >= distance
 
 
-def test_legend_shows_each_colour_in_its_row():
+def test_legend_shows_each_color_in_its_row():
     names = ["road", "a much longer name of a class", "two\nlines", "天空"]
     palette = draw.default_palette(19)
-    picture = draw.legend(names, palette, row_px=24)
-    assert picture.dtype == np.uint8
-    assert picture.shape[0] == 24 * len(names)
-    for row, colour in enumerate(palette[: len(names)]):
-        band = picture[row * 24 : (row + 1) * 24]
-        np.testing.assert_array_equal(band[12, 12], colour)
+    image = draw.legend(names, palette, row_px=24)
+    assert image.dtype == np.uint8
+    assert image.shape[0] == 24 * len(names)
+    for row, color in enumerate(palette[: len(names)]):
+        band = image[row * 24 : (row + 1) * 24]
+        np.testing.assert_array_equal(band[12, 12], color)
         assert (band[:, 48:].min(axis=(0, 2)) < 128).any(), "a name beside the swatch"
         assert (band[:, -4:] == 255).all(), "and room to its right"
     assert draw.legend(["road"], palette, row_px=8).shape[0] == 8

@@ -18,9 +18,9 @@ def test_weights_sum_to_one(scale):
 @settings(max_examples=30, deadline=None)
 def test_equals_resize_but_for_its_rounding(scale, height, width, seed):
     # no extremes, for resize clips between its two passes
-    picture = np.random.default_rng(seed).integers(60, 190, (height, width, 3)).astype(np.uint8)
-    expected = imaging.resize(picture, Size(height * scale, width * scale), "matlab_bicubic").astype(float)
-    assert np.abs(enlarge(picture, scale) - expected).max() <= 1.2
+    image = np.random.default_rng(seed).integers(60, 190, (height, width, 3)).astype(np.uint8)
+    expected = imaging.resize(image, Size(height * scale, width * scale), "matlab_bicubic").astype(float)
+    assert np.abs(enlarge(image, scale) - expected).max() <= 1.2
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
@@ -28,7 +28,7 @@ def test_the_networks_own_is_the_same(scale):
     torch = pytest.importorskip("torch")
     from densevit.models.super_resolution import enlarge as enlarge_tensor
 
-    picture = np.random.default_rng(0).random((9, 13, 3), np.float32)
-    tensor = torch.from_numpy(picture.transpose(2, 0, 1)[None].copy())
+    image = np.random.default_rng(0).random((9, 13, 3), np.float32)
+    tensor = torch.from_numpy(image.transpose(2, 0, 1)[None].copy())
     got = enlarge_tensor(tensor, scale)[0].numpy().transpose(1, 2, 0)
-    np.testing.assert_allclose(got, enlarge(picture, scale), atol=1e-6)
+    np.testing.assert_allclose(got, enlarge(image, scale), atol=1e-6)

@@ -12,7 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, TiffImagePlugin
 
-from densevit.imaging import PictureError, Placement, Size, SizePolicy, fit, read, resampling, resize, save
+from densevit.imaging import (
+    ImageError,
+    Placement,
+    Size,
+    SizePolicy,
+    read,
+    resampling,
+    resize,
+    resize_and_pad,
+    save,
+)
 
 KINDS = ["cv2_cubic", "pil_bilinear", "pil_bicubic", "matlab_bicubic"]
 ORIENTATION = 0x0112
@@ -23,26 +33,26 @@ def noise(height: int, width: int, channels: int = 3, seed: int = 0) -> np.ndarr
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
-def encoded(picture: np.ndarray | Image.Image, file_format: str, **options) -> bytes:
-    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+def encoded(image: np.ndarray | Image.Image, file_format: str, **options) -> bytes:
+    image = image if isinstance(image, Image.Image) else Image.fromarray(image)
     buffer = io.BytesIO()
     image.save(buffer, file_format, **options)
     return buffer.getvalue()
 
 
-def written(folder: Path, content: bytes, name: str = "picture.bin") -> Path:
+def written(folder: Path, content: bytes, name: str = "image.bin") -> Path:
     path = folder / name
     path.write_bytes(content)
     return path
 
 
-def png(width: int, height: int, bit_depth: int, colour_type: int, rows: bytes) -> bytes:
+def png(width: int, height: int, bit_depth: int, color_type: int, rows: bytes) -> bytes:
     """A PNG file by hand, for what Pillow cannot write."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = struct.pack(">IIBBBBB", width, height, bit_depth, colour_type, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, bit_depth, color_type, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     )
@@ -50,7 +60,7 @@ def png(width: int, height: int, bit_depth: int, colour_type: int, rows: bytes) 
 
 def refusal(source, **options) -> str:
     """The message with which a source is refused, held to what every message must be."""
-    with pytest.raises(PictureError) as caught:
+    with pytest.raises(ImageError) as caught:
         read(source, **options)
     message = str(caught.value)
     assert message.isprintable(), "one line"
@@ -59,20 +69,20 @@ def refusal(source, **options) -> str:
     return message
 
 
-# Reading what is a picture
+# Reading what is an image
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "BMP", "TIFF", "PPM"])
 def test_lossless_files_come_back_exactly(tmp_path, file_format):
-    picture = noise(7, 11)
-    path = written(tmp_path, encoded(picture, file_format), "any.suffix")
+    image = noise(7, 11)
+    path = written(tmp_path, encoded(image, file_format), "any.suffix")
     for source in (path, str(path)):
         result = read(source)
         assert result.dtype == np.uint8
         assert result.flags.c_contiguous
         assert result.flags.writeable
-        np.testing.assert_array_equal(result, picture)
-    np.testing.assert_array_equal(read(Image.fromarray(picture)), picture)
+        np.testing.assert_array_equal(result, image)
+    np.testing.assert_array_equal(read(Image.fromarray(image)), image)
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "WEBP"])
@@ -83,7 +93,7 @@ def test_lossy_files_come_back_as_pillow_decodes_them(tmp_path, file_format):
     np.testing.assert_array_equal(read(written(tmp_path, content)), expected)
 
 
-def test_a_jpeg_of_two_pictures_gives_the_first(tmp_path):
+def test_a_jpeg_of_two_images_gives_the_first(tmp_path):
     content = encoded(
         Image.new("RGB", (8, 8), "red"), "MPO", save_all=True, append_images=[Image.new("RGB", (8, 8))]
     )
@@ -92,7 +102,7 @@ def test_a_jpeg_of_two_pictures_gives_the_first(tmp_path):
 
 @pytest.mark.parametrize("file_format", ["GIF", "WEBP", "PNG", "TIFF"])
 def test_an_animation_gives_its_first_frame(tmp_path, file_format):
-    frames = [Image.new("RGB", (9, 5), colour) for colour in ("red", "blue")]
+    frames = [Image.new("RGB", (9, 5), color) for color in ("red", "blue")]
     options = {"lossless": True} if file_format == "WEBP" else {}
     content = encoded(frames[0], file_format, save_all=True, append_images=frames[1:], **options)
     result = read(written(tmp_path, content))
@@ -109,17 +119,17 @@ def test_modes_convert_as_pillow_does(mode):
     np.testing.assert_array_equal(read(image), np.array(image.convert("RGB")))
 
 
-def test_cmyk_jpeg_keeps_its_colours(tmp_path):
+def test_cmyk_jpeg_keeps_its_colors(tmp_path):
     red = Image.new("CMYK", (8, 8), (0, 255, 255, 0))
     result = read(written(tmp_path, encoded(red, "JPEG")))
     assert np.abs(result.astype(int) - [255, 0, 0]).max() < 8
 
 
-def test_16_bit_grey_is_scaled_not_clipped(tmp_path):
+def test_16_bit_gray_is_scaled_not_clipped(tmp_path):
     values = np.array([[0, 128, 129, 257, 1000, 32_768, 65_406, 65_407, 65_535]], np.uint16)
     expected = np.repeat(np.rint(values[..., None] / 257).astype(np.uint8), 3, axis=2)
     sources = [
-        written(tmp_path, encoded(values, "PNG"), "grey.png"),
+        written(tmp_path, encoded(values, "PNG"), "gray.png"),
         written(tmp_path, encoded(values, "TIFF"), "little.tif"),
         Image.fromarray(values.astype(np.int32)),
         Image.frombytes("I;16B", (9, 1), values.astype(">u2").tobytes()),
@@ -128,7 +138,7 @@ def test_16_bit_grey_is_scaled_not_clipped(tmp_path):
         np.testing.assert_array_equal(read(source), expected)
 
 
-def test_16_bit_colour_png_is_read(tmp_path):
+def test_16_bit_color_png_is_read(tmp_path):
     values = np.array([[[0, 32_768, 65_535], [257, 514, 40_000]]], ">u2")
     path = written(tmp_path, png(2, 1, 16, 2, b"\0" + values.tobytes()))
     assert np.abs(read(path) - values / 257).max() <= 1
@@ -144,7 +154,7 @@ def test_transparency_lies_over_white(tmp_path):
 
 
 @pytest.mark.parametrize("transparency", [1, b"\xff\x00"])
-def test_transparent_palette_colours_lie_over_white(tmp_path, transparency):
+def test_transparent_palette_colors_lie_over_white(tmp_path, transparency):
     image = Image.fromarray(np.array([[0, 1]], np.uint8))
     image.putpalette([9, 8, 7, 6, 5, 4])
     path = written(tmp_path, encoded(image, "PNG", transparency=transparency))
@@ -178,19 +188,19 @@ def test_exif_orientation_is_applied(tmp_path, orientation, file_format):
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
-def test_broken_exif_does_not_hide_the_picture(tmp_path):
+def test_broken_exif_does_not_hide_the_image(tmp_path):
     content = encoded(noise(8, 8), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff garbage")
     assert read(written(tmp_path, content)).shape == (8, 8, 3)
 
 
 def test_arrays():
-    picture = noise(4, 5)
-    assert read(picture) is picture
-    np.testing.assert_array_equal(read(picture[:, ::2]), picture[:, ::2])
-    assert read(picture[:, ::2]).flags.c_contiguous
-    grey = noise(4, 5, 1)
-    for array in (grey, grey[..., None]):
-        np.testing.assert_array_equal(read(array), np.stack([grey] * 3, axis=2))
+    image = noise(4, 5)
+    assert read(image) is image
+    np.testing.assert_array_equal(read(image[:, ::2]), image[:, ::2])
+    assert read(image[:, ::2]).flags.c_contiguous
+    gray = noise(4, 5, 1)
+    for array in (gray, gray[..., None]):
+        np.testing.assert_array_equal(read(array), np.stack([gray] * 3, axis=2))
 
 
 # Reading what is none
@@ -222,9 +232,9 @@ def test_other_types_are_refused(source):
 
 
 def test_what_a_path_may_lead_to(tmp_path):
-    picture = written(tmp_path, encoded(noise(4, 4), "PNG"), "picture.png")
+    image = written(tmp_path, encoded(noise(4, 4), "PNG"), "image.png")
     assert "missing.png: no such file" in refusal(tmp_path / "missing.png")
-    assert "no such file" in refusal(picture / "below.png")
+    assert "no such file" in refusal(image / "below.png")
     assert "is a folder" in refusal(tmp_path)
     assert "is empty" in refusal(written(tmp_path, b"", "empty.png"))
     assert "known format (JPEG, PNG" in refusal(written(tmp_path, b"hello", "text.png"))
@@ -310,7 +320,7 @@ def test_strange_tiff_tags_are_survived(tmp_path):
 
 @pytest.mark.filterwarnings("ignore")  # Pillow warns of much in damaged files; raised, that would hide errors
 @pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM"])
-def test_damaged_files_give_an_array_or_a_picture_error(tmp_path, file_format):
+def test_damaged_files_give_an_array_or_a_image_error(tmp_path, file_format):
     random = np.random.default_rng(0)
     smooth = Image.fromarray(noise(3, 4)).resize((40, 30))
     exif = Image.Exif()
@@ -329,7 +339,7 @@ def test_damaged_files_give_an_array_or_a_picture_error(tmp_path, file_format):
         path = written(tmp_path, damaged.tobytes())
         try:
             result = read(path, max_pixels=1_000_000)
-        except PictureError:
+        except ImageError:
             outcomes["refused"] += 1
         else:
             outcomes["read"] += 1
@@ -347,26 +357,26 @@ def test_damaged_files_give_an_array_or_a_picture_error(tmp_path, file_format):
 @pytest.mark.parametrize("size", [(1, 1), (3, 50), (40, 7), (17, 29), (20, 30)])
 def test_resize_gives_the_size_and_keeps_constants(kind, channels, size):
     for value in (0, 7, 128, 255):
-        picture = np.full((20, 30, 3)[: 2 if channels == 1 else 3], value, np.uint8)
-        resized = resize(picture, Size(*size), kind)
+        image = np.full((20, 30, 3)[: 2 if channels == 1 else 3], value, np.uint8)
+        resized = resize(image, Size(*size), kind)
         assert resized.dtype == np.uint8
-        assert resized.shape == (*size, *picture.shape[2:])
+        assert resized.shape == (*size, *image.shape[2:])
         assert (resized == value).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_resize_to_the_same_size_is_no_copy(kind):
-    picture = noise(5, 6)
-    assert resize(picture, Size(5, 6), kind) is picture
+    image = noise(5, 6)
+    assert resize(image, Size(5, 6), kind) is image
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_resize_treats_channels_and_axes_alike(kind):
-    picture = noise(20, 31)
-    resized = resize(picture, Size(13, 40), kind)
+    image = noise(20, 31)
+    resized = resize(image, Size(13, 40), kind)
     for channel in range(3):
-        np.testing.assert_array_equal(resize(picture[..., channel], Size(13, 40), kind), resized[..., channel])
-    turned = resize(picture.transpose(1, 0, 2), Size(40, 13), kind).transpose(1, 0, 2)
+        np.testing.assert_array_equal(resize(image[..., channel], Size(13, 40), kind), resized[..., channel])
+    turned = resize(image.transpose(1, 0, 2), Size(40, 13), kind).transpose(1, 0, 2)
     assert np.abs(turned.astype(int) - resized).max() <= 1  # rounding between the passes
 
 
@@ -391,8 +401,8 @@ def slow_cv2_cubic(row: np.ndarray, outputs: int) -> np.ndarray:
 def test_cv2_cubic_is_the_definition(inputs, outputs):
     row = noise(1, inputs, 1)[0]
     expected = np.floor(slow_cv2_cubic(row.astype(float), outputs) + 0.5).clip(0, 255)
-    for picture, size in ((row[None], Size(1, outputs)), (row[:, None], Size(outputs, 1))):
-        resized = resize(picture, size, "cv2_cubic").ravel()
+    for image, size in ((row[None], Size(1, outputs)), (row[:, None], Size(outputs, 1))):
+        resized = resize(image, size, "cv2_cubic").ravel()
         assert np.abs(resized - expected).max() <= 1
         assert (resized == expected).mean() > 0.9
 
@@ -410,23 +420,23 @@ def test_cv2_cubic_weights_of_doubling():
 @pytest.mark.parametrize("size", [(64, 96), (23, 31), (48, 20), (100, 41)])
 def test_cv2_cubic_equals_torch_bicubic(size):
     torch = pytest.importorskip("torch")
-    picture = noise(48, 64)
-    tensor = torch.from_numpy(picture).permute(2, 0, 1)[None].double()
+    image = noise(48, 64)
+    tensor = torch.from_numpy(image).permute(2, 0, 1)[None].double()
     expected = torch.nn.functional.interpolate(tensor, size, mode="bicubic", align_corners=False)
     expected = expected[0].permute(1, 2, 0).numpy().clip(0, 255)
-    resized = resize(picture, Size(*size), "cv2_cubic")
+    resized = resize(image, Size(*size), "cv2_cubic")
     assert np.abs(resized - expected).max() < 0.51
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
 def test_matlab_bicubic_equals_torch_antialiased_bicubic_inside(factor):
     torch = pytest.importorskip("torch")
-    picture = noise(60, 72) // 2 + 64  # no overshoot: between the passes it is cut off here, not there
-    tensor = torch.from_numpy(picture).permute(2, 0, 1)[None].double()
+    image = noise(60, 72) // 2 + 64  # no overshoot: between the passes it is cut off here, not there
+    tensor = torch.from_numpy(image).permute(2, 0, 1)[None].double()
     size = (60 // factor, 72 // factor)
     expected = torch.nn.functional.interpolate(tensor, size, mode="bicubic", antialias=True)
     expected = expected[0].permute(1, 2, 0).numpy().clip(0, 255)
-    resized = resize(picture, Size(*size), "matlab_bicubic")
+    resized = resize(image, Size(*size), "matlab_bicubic")
     inside = np.s_[2:-2, 2:-2]  # borders differ: mirrored here, cut off there
     assert np.abs(resized[inside] - expected[inside]).max() <= 1.2  # 8 bits between the passes
 
@@ -444,7 +454,7 @@ def test_matlab_bicubic_halving_has_the_known_weights():
     # imresize([0 0 0 0 255 0 0 0 0 0], 0.5): the kernel 0.5 * cubic(0.5 * x) at odd distances / 2.
     row = np.zeros((1, 12), np.uint8)
     row[0, 4] = 255
-    # Distances of sample 4 from the centres 0.5, 2.5, 4.5, 6.5 are 3.5, 1.5, 0.5 and 2.5 pixels.
+    # Distances of sample 4 from the centers 0.5, 2.5, 4.5, 6.5 are 3.5, 1.5, 0.5 and 2.5 pixels.
     cubic = {0.25: 0.8671875, 0.75: 0.2265625, 1.25: -0.0703125, 1.75: -0.0234375}
     expected = [0.5 * 255 * cubic[distance] for distance in (1.75, 0.75, 0.25, 1.25)]
     resized = resize(row, Size(1, 6), "matlab_bicubic")[0, :4]
@@ -453,22 +463,22 @@ def test_matlab_bicubic_halving_has_the_known_weights():
 
 @pytest.mark.parametrize("kind", ["cv2_cubic", "matlab_bicubic"])
 def test_strips_of_rows_leave_no_seam(monkeypatch, kind):
-    picture = noise(90, 40)
+    image = noise(90, 40)
     for size in (Size(200, 31), Size(33, 80)):
-        whole = resize(picture, size, kind)
+        whole = resize(image, size, kind)
         with monkeypatch.context() as patch:
             patch.setattr(resampling, "_STRIP_PIXELS", 300)
-            np.testing.assert_array_equal(resize(picture, size, kind), whole)
+            np.testing.assert_array_equal(resize(image, size, kind), whole)
 
 
 def test_resize_refuses_what_is_not_allowed():
-    picture = noise(4, 4)
+    image = noise(4, 4)
     with pytest.raises(ValueError, match="allowed: cv2_cubic, pil_bilinear"):
-        resize(picture, Size(2, 2), "nearest")
+        resize(image, Size(2, 2), "nearest")
     with pytest.raises(ValueError, match="at least 1 x 1"):
-        resize(picture, Size(0, 2), "cv2_cubic")
-    for other in (picture.astype(np.float32), picture[..., :2], picture[:0], picture[None]):
-        with pytest.raises(ValueError, match="picture: got"):
+        resize(image, Size(0, 2), "cv2_cubic")
+    for other in (image.astype(np.float32), image[..., :2], image[:0], image[None]):
+        with pytest.raises(ValueError, match="image: got"):
             resize(other, Size(2, 2), "cv2_cubic")
 
 
@@ -504,7 +514,7 @@ def test_policies_made_by_hand_are_held_to_the_same():
 
 
 @pytest.mark.parametrize(
-    ("text", "picture", "working"),
+    ("text", "image", "working"),
     [
         ("native", (720, 960), (720, 960)),
         ("short:360", (720, 960), (360, 480)),
@@ -516,22 +526,22 @@ def test_policies_made_by_hand_are_held_to_the_same():
         ("exact:224x320", (5, 7), (224, 320)),
     ],
 )
-def test_working_size(text, picture, working):
-    assert SizePolicy.parse(text).working_size(Size(*picture)) == Size(*working)
+def test_working_size(text, image, working):
+    assert SizePolicy.parse(text).working_size(Size(*image)) == Size(*working)
 
 
 @given(sizes, st.sampled_from(["short", "long"]), st.integers(1, 2000))
-def test_working_size_keeps_the_aspect_within_rounding(picture, kind, side):
-    working = SizePolicy(kind, (side,)).working_size(picture, max_pixels=10**12)
+def test_working_size_keeps_the_aspect_within_rounding(image, kind, side):
+    working = SizePolicy(kind, (side,)).working_size(image, max_pixels=10**12)
     assert side == (min(working) if kind == "short" else max(working))
-    scale = side / (min(picture) if kind == "short" else max(picture))
-    for before, after in zip(picture, working, strict=True):
+    scale = side / (min(image) if kind == "short" else max(image))
+    for before, after in zip(image, working, strict=True):
         assert after == 1 or abs(after - before * scale) <= 0.5 + 1e-6
 
 
 def test_absurd_working_sizes_are_refused():
     policy = SizePolicy.parse("short:1024")
-    with pytest.raises(PictureError, match=r"picture of 1 x 10000: short:1024 would make it 1024 x 10240000"):
+    with pytest.raises(ImageError, match=r"image of 1 x 10000: short:1024 would make it 1024 x 10240000"):
         policy.working_size(Size(1, 10_000))
     assert policy.working_size(Size(1, 100)) == Size(1024, 102_400)
     huge = Size(20_000, 20_000)  # who read that, with a higher limit, may also work at its size
@@ -545,20 +555,20 @@ def test_absurd_working_sizes_are_refused():
     st.integers(1, 64),
     st.lists(st.tuples(st.floats(-10, 4000), st.floats(-10, 4000)), max_size=5),
 )
-def test_points_come_back(picture, text, multiple, points):
-    content = SizePolicy.parse(text).working_size(picture, max_pixels=10**12)
-    placement = Placement(picture, content, Size(*(-(-side // multiple) * multiple for side in content)))
+def test_points_come_back(image, text, multiple, points):
+    content = SizePolicy.parse(text).working_size(image, max_pixels=10**12)
+    placement = Placement(image, content, Size(*(-(-side // multiple) * multiple for side in content)))
     array = np.array(points, np.float64).reshape(-1, 2)
     there = placement.points_to_tensor(array)
-    np.testing.assert_allclose(placement.points_to_picture(there), array, atol=1e-6)
-    corner = placement.points_to_tensor([[picture.width, picture.height]])
+    np.testing.assert_allclose(placement.points_to_image(there), array, atol=1e-6)
+    corner = placement.points_to_tensor([[image.width, image.height]])
     np.testing.assert_allclose(corner, [[content.width, content.height]])
 
 
 def test_points_are_x_then_y():
     placement = Placement(Size(100, 400), Size(50, 100), Size(64, 128))
     np.testing.assert_array_equal(placement.points_to_tensor([(40, 10)]), [[10, 5]])
-    np.testing.assert_array_equal(placement.points_to_picture([(10, 5)]), [[40, 10]])
+    np.testing.assert_array_equal(placement.points_to_image([(10, 5)]), [[40, 10]])
     for points in ([1, 2], [[1, 2, 3]], [[[1, 2]]]):
         with pytest.raises(ValueError, match=r"allowed: \(N, 2\)"):
             placement.points_to_tensor(points)
@@ -590,40 +600,40 @@ def test_impossible_placements_are_refused():
     st.sampled_from(["edge", "zero"]),
     st.sampled_from([1, 3]),
 )
-def test_fit_pads_the_resized_picture(height, width, text, multiple, kind, padding, channels):
-    picture = noise(height, width, channels)
+def test_fit_pads_the_resized_image(height, width, text, multiple, kind, padding, channels):
+    image = noise(height, width, channels)
     policy = SizePolicy.parse(text)
-    fitted, placement = fit(picture, policy, multiple=multiple, kind=kind, padding=padding)
+    fitted, placement = resize_and_pad(image, policy, multiple=multiple, kind=kind, padding=padding)
     content = policy.working_size(Size(height, width))
-    assert placement.picture == Size(height, width)
+    assert placement.image == Size(height, width)
     assert placement.content == content
     assert placement.tensor == Size.of(fitted)
     assert all(side % multiple == 0 for side in placement.tensor)
     assert all(0 <= full - part < multiple for full, part in zip(placement.tensor, content, strict=True))
     extra = [(0, full - part) for full, part in zip(placement.tensor, content, strict=True)]
-    extra += [(0, 0)] * (picture.ndim - 2)
+    extra += [(0, 0)] * (image.ndim - 2)
     mode = {"edge": "edge", "zero": "constant"}[padding]
-    np.testing.assert_array_equal(fitted, np.pad(resize(picture, content, kind), extra, mode=mode))
+    np.testing.assert_array_equal(fitted, np.pad(resize(image, content, kind), extra, mode=mode))
 
 
 def test_fit_does_not_copy_what_fits():
-    picture = noise(64, 96)
-    fitted, placement = fit(picture, SizePolicy.parse("native"), multiple=32, kind="cv2_cubic")
-    assert fitted is picture
+    image = noise(64, 96)
+    fitted, placement = resize_and_pad(image, SizePolicy.parse("native"), multiple=32, kind="cv2_cubic")
+    assert fitted is image
     assert placement == Placement(Size(64, 96), Size(64, 96), Size(64, 96))
-    fitted, _ = fit(picture, SizePolicy.parse("short:64"), multiple=32, kind="cv2_cubic")
-    assert fitted is picture
+    fitted, _ = resize_and_pad(image, SizePolicy.parse("short:64"), multiple=32, kind="cv2_cubic")
+    assert fitted is image
 
 
 def test_fit_refuses_what_is_not_allowed():
-    picture, native = noise(4, 4), SizePolicy.parse("native")
+    image, native = noise(4, 4), SizePolicy.parse("native")
     for options in ({"multiple": 0}, {"multiple": 4, "padding": "mirror"}):
         with pytest.raises(ValueError, match="allowed: 1 or more"):
-            fit(picture, native, kind="cv2_cubic", **options)
+            resize_and_pad(image, native, kind="cv2_cubic", **options)
     line = np.zeros((1, 100_000), np.uint8)  # padded to 32 rows it would be 32 times as large
-    with pytest.raises(PictureError, match="too narrow"):
-        fit(line, native, multiple=32, kind="cv2_cubic", max_pixels=100_000)
-    assert fit(line, native, multiple=32, kind="cv2_cubic")[0].shape == (32, 100_000)
+    with pytest.raises(ImageError, match="too narrow"):
+        resize_and_pad(line, native, multiple=32, kind="cv2_cubic", max_pixels=100_000)
+    assert resize_and_pad(line, native, multiple=32, kind="cv2_cubic")[0].shape == (32, 100_000)
 
 
 # Saving
@@ -632,19 +642,19 @@ def test_fit_refuses_what_is_not_allowed():
 @pytest.mark.parametrize("suffix", [".png", ".PNG", ".bmp", ".tif", ".tiff"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_save_then_read(tmp_path, suffix, channels):
-    picture = noise(9, 7, channels)
-    path = tmp_path / f"picture{suffix}"
-    save(picture, path)
-    save(picture, str(path))  # replaces
-    np.testing.assert_array_equal(read(path), read(picture))
+    image = noise(9, 7, channels)
+    path = tmp_path / f"image{suffix}"
+    save(image, path)
+    save(image, str(path))  # replaces
+    np.testing.assert_array_equal(read(path), read(image))
     assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".webp"])
 def test_save_lossy(tmp_path, suffix):
-    picture = resize(noise(3, 4), Size(30, 40), "pil_bicubic")
-    save(picture, tmp_path / f"picture{suffix}")
-    assert np.abs(read(tmp_path / f"picture{suffix}").astype(int) - picture).mean() < 4
+    image = resize(noise(3, 4), Size(30, 40), "pil_bicubic")
+    save(image, tmp_path / f"image{suffix}")
+    assert np.abs(read(tmp_path / f"image{suffix}").astype(int) - image).mean() < 4
 
 
 def test_save_keeps_16_bit_labels(tmp_path):
@@ -654,49 +664,49 @@ def test_save_keeps_16_bit_labels(tmp_path):
         np.testing.assert_array_equal(np.array(image), labels)
 
 
-@pytest.mark.parametrize("colours", [1, 2, 11, 19, 256])
-def test_save_with_a_palette_keeps_labels_and_void(tmp_path, colours):
-    labels = np.array([[0, min(1, colours - 1), colours - 1, 255]], np.uint8)
-    palette = noise(colours, 3, 1)
+@pytest.mark.parametrize("colors", [1, 2, 11, 19, 256])
+def test_save_with_a_palette_keeps_labels_and_void(tmp_path, colors):
+    labels = np.array([[0, min(1, colors - 1), colors - 1, 255]], np.uint8)
+    palette = noise(colors, 3, 1)
     save(labels, tmp_path / "labels.png", palette=palette)
     with Image.open(tmp_path / "labels.png") as image:
         assert image.mode == "P"
         np.testing.assert_array_equal(np.array(image), labels)
-    void = [0, 0, 0] if colours < 256 else palette[255]
+    void = [0, 0, 0] if colors < 256 else palette[255]
     np.testing.assert_array_equal(read(tmp_path / "labels.png")[0, 2:], [palette[-1], void])
 
 
 def test_saved_files_have_ordinary_permissions(tmp_path):
-    save(noise(2, 2), tmp_path / "picture.png")
+    save(noise(2, 2), tmp_path / "image.png")
     ordinary = written(tmp_path, b"")
-    assert (tmp_path / "picture.png").stat().st_mode == ordinary.stat().st_mode
+    assert (tmp_path / "image.png").stat().st_mode == ordinary.stat().st_mode
 
 
 def test_save_refuses_what_it_cannot_write(tmp_path):
-    picture, labels = noise(4, 4), noise(4, 4, 1)
+    image, labels = noise(4, 4), noise(4, 4, 1)
     palette = noise(3, 3, 1)
     cases = [
-        (picture, "picture.gif", None, "allowed: .png, .jpg"),
-        (picture, "picture", None, "got suffix ''"),
-        (picture.astype(np.float32), "picture.png", None, "picture: got float32"),
-        (labels.astype(np.uint16), "labels.jpg", None, "picture: got uint16"),
+        (image, "image.gif", None, "allowed: .png, .jpg"),
+        (image, "image", None, "got suffix ''"),
+        (image.astype(np.float32), "image.png", None, "image: got float32"),
+        (labels.astype(np.uint16), "labels.jpg", None, "image: got uint16"),
         (labels, "labels.jpg", palette, "a palette needs"),
-        (picture, "labels.png", palette, "a palette needs"),
+        (image, "labels.png", palette, "a palette needs"),
         (labels.astype(np.uint16), "labels.png", palette, "a palette needs"),
         (labels, "labels.png", noise(257, 3, 1), "N at most 256"),
         (labels, "labels.png", palette.astype(int), "palette: got int64"),
     ]
-    for array, name, colours, message in cases:
+    for array, name, colors, message in cases:
         with pytest.raises(ValueError, match=message):
-            save(array, tmp_path / name, palette=colours)
+            save(array, tmp_path / name, palette=colors)
     with pytest.raises(FileNotFoundError, match=r"no such folder; create .*missing"):
-        save(picture, tmp_path / "missing" / "picture.png")
+        save(image, tmp_path / "missing" / "image.png")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
 def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, error):
-    path = tmp_path / "picture.png"
+    path = tmp_path / "image.png"
     save(noise(4, 4), path)
     before = path.read_bytes()
 
@@ -719,10 +729,10 @@ def test_a_save_onto_a_folder_leaves_no_temporary_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("picture", "expected"),
+    ("image", "expected"),
     [((512, 683), (512, 704)), ((683, 512), (704, 512)), ((600, 600), (512, 512)), ((375, 500), (512, 704))],
 )
-def test_a_policy_with_a_multiple_rounds_the_other_side_up(picture, expected):
+def test_a_policy_with_a_multiple_rounds_the_other_side_up(image, expected):
     policy = SizePolicy.parse("short:512/32")
     assert str(policy) == "short:512/32"
-    assert policy.working_size(Size(*picture)) == expected
+    assert policy.working_size(Size(*image)) == expected

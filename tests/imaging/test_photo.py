@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from densevit.imaging import Photo, PictureError, read, read_photo, save_photo
+from densevit.imaging import ImageError, Photo, read, read_photo, save_photo
 
 
 def pixels(dtype, channels=3, height=13, width=17, seed=0):
@@ -48,7 +48,7 @@ def test_arrays_in_any_order_of_memory(tmp_path):
     np.testing.assert_array_equal(read_photo(tmp_path / "a.png").pixels, turned)
 
 
-def test_large_16_bit_picture_in_strips(tmp_path):
+def test_large_16_bit_image_in_strips(tmp_path):
     photo = Photo(pixels(np.uint16, 3, 900, 1000))
     save_photo(photo, tmp_path / "a.png")
     np.testing.assert_array_equal(read_photo(tmp_path / "a.png").pixels, photo.pixels)
@@ -79,26 +79,26 @@ def test_orientation_is_applied_to_all_layers(tmp_path):
 
 
 class TestReading:
-    def test_grey_of_16_bits(self, tmp_path):
-        grey = pixels(np.uint16, 0)
-        Image.fromarray(grey).save(tmp_path / "a.png")
+    def test_gray_of_16_bits(self, tmp_path):
+        gray = pixels(np.uint16, 0)
+        Image.fromarray(gray).save(tmp_path / "a.png")
         photo = read_photo(tmp_path / "a.png")
         assert photo.pixels.dtype == np.uint16
-        np.testing.assert_array_equal(photo.pixels, np.repeat(grey[..., None], 3, axis=2))
+        np.testing.assert_array_equal(photo.pixels, np.repeat(gray[..., None], 3, axis=2))
 
-    def test_grey_palette_and_cmyk_become_rgb(self, tmp_path):
+    def test_gray_palette_and_cmyk_become_rgb(self, tmp_path):
         image = Image.fromarray(pixels(np.uint8))
-        image.convert("L").save(tmp_path / "grey.png")
+        image.convert("L").save(tmp_path / "gray.png")
         image.quantize(16).save(tmp_path / "palette.png")
         image.convert("CMYK").save(tmp_path / "cmyk.tif", icc_profile=profile().replace(b"RGB ", b"CMYK", 1))
-        for name in ("grey.png", "palette.png", "cmyk.tif"):
+        for name in ("gray.png", "palette.png", "cmyk.tif"):
             photo = read_photo(tmp_path / name)
             assert photo.alpha is None
             np.testing.assert_array_equal(photo.pixels, read(tmp_path / name))
-        # a profile of other colours than those that are left would be a lie
+        # a profile of other colors than those that are left would be a lie
         assert read_photo(tmp_path / "cmyk.tif").icc_profile is None
 
-    def test_transparent_colour_of_a_palette(self, tmp_path):
+    def test_transparent_color_of_a_palette(self, tmp_path):
         image = Image.fromarray(pixels(np.uint8)).quantize(8)
         image.save(tmp_path / "a.png", transparency=3)
         photo = read_photo(tmp_path / "a.png")
@@ -118,20 +118,20 @@ class TestReading:
     @pytest.mark.parametrize(
         "array", [np.zeros((4, 4), np.float32), np.zeros((4, 4, 2), np.uint8), np.zeros((0, 4, 3), np.uint8)]
     )
-    def test_arrays_that_are_no_pictures(self, array):
-        with pytest.raises(PictureError, match="allowed: uint8 or uint16"):
+    def test_arrays_that_are_no_images(self, array):
+        with pytest.raises(ImageError, match="allowed: uint8 or uint16"):
             read_photo(array)
 
     def test_too_large_a_file_is_refused_before_decoding(self, tmp_path):
         save_photo(Photo(pixels(np.uint16)), tmp_path / "a.png")
-        with pytest.raises(PictureError, match="too large"):
+        with pytest.raises(ImageError, match="too large"):
             read_photo(tmp_path / "a.png", max_pixels=100)
 
     def test_a_cut_16_bit_file(self, tmp_path):
         path = tmp_path / "a.png"
         save_photo(Photo(pixels(np.uint16, 3, 100, 100)), path)
         path.write_bytes(path.read_bytes()[:-2000])
-        with pytest.raises(PictureError, match="cannot be read"):
+        with pytest.raises(ImageError, match="cannot be read"):
             read_photo(path)
 
     def test_eight_bits(self):

@@ -1,10 +1,10 @@
-"""Which pictures a file, a folder or a pattern means, and where their results go."""
+"""Which images a file, a folder or a pattern means, and where their results go."""
 
 from pathlib import Path
 
 import pytest
 
-from densevit.imaging import SUFFIXES, PictureError, find
+from densevit.imaging import SUFFIXES, ImageError, find_images
 
 
 @pytest.fixture
@@ -24,14 +24,14 @@ def tree(tmp_path, monkeypatch):
 
 def stems(*texts: object) -> dict[str, str]:
     """Path below the working folder -> place of its results."""
-    sources, errors = find(map(str, texts))
+    sources, errors = find_images(map(str, texts))
     assert not errors
     return {source.path.relative_to(Path.cwd()).as_posix(): source.stem.as_posix() for source in sources}
 
 
 def refusal(*texts: object) -> str:
-    _, (error,) = find(map(str, texts))
-    assert isinstance(error, PictureError)
+    _, (error,) = find_images(map(str, texts))
+    assert isinstance(error, ImageError)
     assert "\n" not in str(error)
     return str(error)
 
@@ -39,7 +39,7 @@ def refusal(*texts: object) -> str:
 def test_a_file_is_itself(tree):
     tree("in/street.jpg")
     assert stems("in/street.jpg") == {"in/street.jpg": "street"}
-    (source,), _ = find(["in/street.jpg"])
+    (source,), _ = find_images(["in/street.jpg"])
     assert source.path.is_absolute()
 
 
@@ -54,7 +54,7 @@ def test_a_missing_file_is_a_source_so_that_reading_it_says_so(tree):
     assert stems("gone.jpg", "here.jpg") == {"gone.jpg": "gone", "here.jpg": "here"}
 
 
-def test_a_folder_is_all_pictures_below_it(tree):
+def test_a_folder_is_all_images_below_it(tree):
     tree("in/b.png", "in/a.JPG", "in/deep/er/c.tif", "in/notes.txt", "in/a.json", "out/d.jpg")
     assert stems("in") == {"in/a.JPG": "a", "in/b.png": "b", "in/deep/er/c.tif": "deep/er/c"}
     assert list(stems("in")) == ["in/a.JPG", "in/b.png", "in/deep/er/c.tif"]
@@ -91,17 +91,17 @@ def test_equal_stems_keep_their_suffix(tree):
     assert stems("in/y.jpg", "other/x.png") == {"in/y.jpg": "in/y", "other/x.png": "other/x"}
 
 
-def test_no_two_pictures_share_a_place(tree):
+def test_no_two_images_share_a_place(tree):
     tree("in/x.jpg", "in/x.png", "in/x.jpg.png", "in/X.webp", "in/deep/x.jpg")
     places = [place.lower() for place in stems("in").values()]
     assert len(set(places)) == 5
 
 
-def test_results_of_an_earlier_run_are_no_pictures(tree, tmp_path):
+def test_results_of_an_earlier_run_are_no_images(tree, tmp_path):
     tree("a.jpg", "out/a.overlay.jpg", "out/deep/b.overlay.jpg")
 
     def found(*texts: str) -> list[str]:
-        sources, errors = find(texts, exclude=Path("out"))
+        sources, errors = find_images(texts, exclude=Path("out"))
         assert not errors
         return [source.path.relative_to(tmp_path).as_posix() for source in sources]
 
@@ -111,7 +111,7 @@ def test_results_of_an_earlier_run_are_no_pictures(tree, tmp_path):
     assert found("out/a.overlay.jpg") == ["out/a.overlay.jpg"]
     assert found("out/*.jpg") == ["out/a.overlay.jpg"]
     (tmp_path / "a.jpg").unlink()
-    sources, (error,) = find(["."], exclude=Path("out"))
+    sources, (error,) = find_images(["."], exclude=Path("out"))
     assert not sources
     assert "nothing but results" in str(error)
 
@@ -121,7 +121,7 @@ def test_dots_within_a_name_stay(tree):
     assert set(stems("in").values()) == {"street.v2", "street.v3"}
 
 
-def test_every_picture_once(tree):
+def test_every_image_once(tree):
     root = tree("in/x.jpg", "in/y.jpg")
     expected = {"in/x.jpg": "in/x", "in/y.jpg": "in/y"}
     assert stems("in/x.jpg", "in/x.jpg", root / "in/x.jpg", "in/../in/x.jpg") == {"in/x.jpg": "x"}
@@ -151,24 +151,24 @@ def test_links_stay_where_they_are(tree, tmp_path):
     assert stems("in") == {"in/link.jpg": "link", "in/x.jpg": "x"}
 
 
-def test_what_means_no_picture(tree):
+def test_what_means_no_image(tree):
     tree("empty/notes.txt", "in/x.jpg")
-    assert refusal("empty").startswith("empty: no picture in this folder (looked for .jpg")
-    assert refusal("in/*.png") == "in/*.png: no picture matches this pattern"
-    assert refusal("empty/*") == "empty/*: no picture matches this pattern"
-    assert find([]) == ([], [])
+    assert refusal("empty").startswith("empty: no image in this folder (looked for .jpg")
+    assert refusal("in/*.png") == "in/*.png: no image matches this pattern"
+    assert refusal("empty/*") == "empty/*: no image matches this pattern"
+    assert find_images([]) == ([], [])
 
 
 def test_the_rest_is_found_all_the_same(tree):
     tree("empty/notes.txt", "in/x.jpg")
-    sources, errors = find(["empty", "in/*.png", "in/x.jpg"])
+    sources, errors = find_images(["empty", "in/*.png", "in/x.jpg"])
     assert [source.path.name for source in sources] == ["x.jpg"]
     assert [str(error).partition(":")[0] for error in errors] == ["empty", "in/*.png"]
 
 
 def test_results_stay_below_the_output_folder(tree):
     tree("a/x.jpg", "b/c/y.jpg")
-    sources, _ = find(["a/../a/x.jpg", "b/c", "./b/c/../c/y.jpg"])
+    sources, _ = find_images(["a/../a/x.jpg", "b/c", "./b/c/../c/y.jpg"])
     for source in sources:
         assert not source.stem.is_absolute()
         assert ".." not in source.stem.parts

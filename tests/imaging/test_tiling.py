@@ -1,4 +1,4 @@
-"""Tiles cover a picture exactly once, see enough around themselves, and start where the network's grid does."""
+"""Tiles cover an image exactly once, see enough around themselves, and start where the network's grid does."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def test_geometry(cut, scale):
         ):
             assert read[0] % multiple == 0
             assert 0 <= read[0] <= own[0] < own[1] <= read[1] <= side
-            # the halo is whole, but for the picture's own edges
+            # the halo is whole, but for the image's own edges
             assert own[0] - read[0] >= halo or read[0] == 0
             assert read[1] - own[1] >= halo or read[1] == side
             # one size is seen, but for what padding to the multiple makes up for
@@ -42,7 +42,7 @@ def test_geometry(cut, scale):
     assert (counts == 1).all()
 
 
-def test_a_tile_larger_than_the_picture_is_the_picture():
+def test_a_tile_larger_than_the_image_is_the_image():
     (tile,) = tiles(Size(20, 30), 512, halo_px=32, multiple=16)
     assert tile.rows == tile.read_rows == (0, 20)
     assert tile.columns == tile.read_columns == (0, 30)

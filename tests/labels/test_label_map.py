@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from densevit.labels import full_resolution_confidence, full_resolution_labels
 from densevit.labels.arithmetic import fused
 from densevit.labels.axes import axes
-from densevit.labels.settling import settle
+from densevit.labels.settling import settle_cells
 from helpers.threads import torch_threads
 
 ALIGNS = ("bilinear", "bicubic")
@@ -29,7 +29,7 @@ same_rounding = pytest.mark.skipif(
 
 @pytest.fixture(autouse=True)
 def _several_threads():
-    """With one thread PyTorch interpolates three channels, a picture's, by a kernel that rounds differently."""
+    """With one thread PyTorch interpolates three channels, an image's, by a kernel that rounds differently."""
     with torch_threads(2):
         yield
 
@@ -135,7 +135,7 @@ def test_scale_with_padding(size, factor, kind, align):
 def test_past_the_last_logits_pixel_the_edge_is_repeated(align):
     logits = make("smooth", 5, 9, 9)
     labels = full_resolution_labels(logits, (120, 100), scale=(0.125, 0.125), align=align)
-    # The cubic reads the last column once more after its centre; from there on nothing changes.
+    # The cubic reads the last column once more after its center; from there on nothing changes.
     np.testing.assert_array_equal(labels[84:], np.broadcast_to(labels[84], (36, 100)))
     np.testing.assert_array_equal(labels[:, 84:], np.broadcast_to(labels[:, 84:85], (120, 16)))
 
@@ -157,7 +157,7 @@ def test_small_differences_on_large_logits():
 
 
 def test_bicubic_overshoot_gives_a_class_that_leads_nowhere():
-    """Class 1 loses at every logits pixel, but its deep neighbours have negative weights."""
+    """Class 1 loses at every logits pixel, but its deep neighbors have negative weights."""
     logits = np.zeros((2, 6, 6), np.float32)
     logits[1] = -100
     logits[1, 2:4, 2:4] = -1
@@ -226,11 +226,11 @@ def test_confidence_of_one_class_and_of_huge_logits():
 
 
 @pytest.mark.parametrize("align", ALIGNS)
-def test_most_cells_of_a_smooth_picture_are_settled(align):
+def test_most_cells_of_a_smooth_image_are_settled(align):
     """Otherwise the labels would still be right, but slow."""
     coarse = torch.from_numpy(make("random", 19, 6, 10))[None]
     logits = F.interpolate(coarse, size=(128, 256), mode="bicubic", align_corners=False)[0].numpy()
-    settled = settle(logits, *axes(logits, (1024, 2048), None, align), align, np.uint8)[1]
+    settled = settle_cells(logits, *axes(logits, (1024, 2048), None, align), align, np.uint8)[1]
     assert settled.mean() > {"bilinear": 0.8, "bicubic": 0.5}[align]
     check(logits, (1024, 2048), align)
 
@@ -239,7 +239,7 @@ def test_most_cells_of_a_smooth_picture_are_settled(align):
     ("function", "share"), [(full_resolution_labels, 0.15), (full_resolution_confidence, 0.15)]
 )
 def test_memory(function, share):
-    """The (classes, height, width) array must not exist, not even in parts that grow with the picture."""
+    """The (classes, height, width) array must not exist, not even in parts that grow with the image."""
     logits = make("smooth", 19, 128, 256)
     tracemalloc.start()
     result = function(logits, (1024, 2048))
@@ -268,8 +268,8 @@ def check_fused(factor: float, other: float, addend: float) -> None:
     exact = Fraction(factor) * Fraction(other) + Fraction(addend)
     error = abs(Fraction(float(result)) - exact)
     for direction in (-math.inf, math.inf):
-        neighbour = np.nextafter(result, np.float32(direction))
-        assert error <= abs(Fraction(float(neighbour)) - exact)
+        neighbor = np.nextafter(result, np.float32(direction))
+        assert error <= abs(Fraction(float(neighbor)) - exact)
 
 
 GOOD = np.zeros((3, 4, 5), np.float32)

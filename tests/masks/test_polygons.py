@@ -11,7 +11,7 @@ from helpers.shapes import MASKS, blobs
 
 
 def filled(rings: list[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
-    """How often the rings run around each pixel: crossings to the left of its centre, with their direction."""
+    """How often the rings run around each pixel: crossings to the left of its center, with their direction."""
     winding = np.zeros(shape, int)
     for ring in rings:
         for (x, y), (_, y_next) in zip(ring, np.roll(ring, -1, 0), strict=True):

@@ -107,9 +107,9 @@ def test_other_shapes_are_refused():
 @given(st.integers(0, 2**31), st.integers(2, 4))
 def test_segmentation_shares_add_up_exactly(seed, processes):
     generator = np.random.default_rng(seed)
-    pictures = [(generator.integers(0, 4, (5, 6)), generator.choice([0, 1, 255], (5, 6))) for _ in range(7)]
+    images = [(generator.integers(0, 4, (5, 6)), generator.choice([0, 1, 255], (5, 6))) for _ in range(7)]
 
-    def score_of_pictures(part):
+    def score_of_images(part):
         score = SegmentationScore(["a", "b", "c"])
         for labels, target in part:
             score.update(labels, target)
@@ -117,5 +117,5 @@ def test_segmentation_shares_add_up_exactly(seed, processes):
 
     merged = SegmentationScore(["a", "b", "c"])
     for rank in range(processes):
-        merged.merge(score_of_pictures(pictures[rank::processes]).state())
-    assert repr(merged.compute()) == repr(score_of_pictures(pictures).compute())
+        merged.merge(score_of_images(images[rank::processes]).state())
+    assert repr(merged.compute()) == repr(score_of_images(images).compute())

@@ -10,20 +10,20 @@ from hypothesis import strategies as st
 from densevit.metrics import IGNORE, SegmentationScore
 
 
-def by_counting(pictures: list[tuple[np.ndarray, np.ndarray]], classes: int, ignore: int) -> dict:
+def by_counting(images: list[tuple[np.ndarray, np.ndarray]], classes: int, ignore: int) -> dict:
     """The definition: sums over the set per class, a class seen nowhere left out of the mean."""
     ious = []
     right = pixels = 0
     for index in range(classes):
         both = either = 0
-        for labels, target in pictures:
+        for labels, target in images:
             for predicted, true in zip(labels.ravel().tolist(), target.ravel().tolist(), strict=True):
                 if true == ignore:
                     continue
                 both += predicted == index and true == index
                 either += predicted == index or true == index
         ious.append(100 * both / either if either else None)
-    for labels, target in pictures:
+    for labels, target in images:
         for predicted, true in zip(labels.ravel().tolist(), target.ravel().tolist(), strict=True):
             pixels += true != ignore
             right += true != ignore and predicted == true
@@ -40,29 +40,29 @@ def sets(draw):
     classes = draw(st.integers(1, 5))
     ignore = draw(st.sampled_from([IGNORE, 200]))
     dtype = draw(st.sampled_from([np.uint8, np.uint16, np.int64]))
-    pictures = []
+    images = []
     for _ in range(draw(st.integers(0, 3))):
         shape = (draw(st.integers(1, 4)), draw(st.integers(1, 4)))
         pixels = shape[0] * shape[1]
         # predictions may be no class of this data set
         labels = draw(st.lists(st.sampled_from([*range(classes), 77, ignore]), min_size=pixels, max_size=pixels))
         target = draw(st.lists(st.sampled_from([*range(classes), ignore]), min_size=pixels, max_size=pixels))
-        pictures.append((np.array(labels, dtype).reshape(shape), np.array(target, dtype).reshape(shape)))
-    return classes, ignore, pictures
+        images.append((np.array(labels, dtype).reshape(shape), np.array(target, dtype).reshape(shape)))
+    return classes, ignore, images
 
 
 @given(sets())
 @settings(max_examples=150, deadline=None)
 def test_equals_counting(case):
-    classes, ignore, pictures = case
+    classes, ignore, images = case
     names = [f"class {index}" for index in range(classes)]
     score = SegmentationScore(names, ignore=ignore)
-    for labels, target in pictures:
+    for labels, target in images:
         kept = labels.copy(), target.copy()
         score.update(labels, target)
         np.testing.assert_array_equal(labels, kept[0])
         np.testing.assert_array_equal(target, kept[1])
-    got, expected = score.compute(), by_counting(pictures, classes, ignore)
+    got, expected = score.compute(), by_counting(images, classes, ignore)
     assert got["miou"] == pytest.approx(expected["miou"], nan_ok=True)
     assert got["pixel_accuracy"] == pytest.approx(expected["pixel_accuracy"], nan_ok=True)
     assert list(got["iou_per_class"]) == names
@@ -84,7 +84,7 @@ def test_a_small_one_by_hand():
     assert got["pixel_accuracy"] == pytest.approx(200 / 3)
 
 
-def test_sums_over_the_set_not_means_over_pictures():
+def test_sums_over_the_set_not_means_over_images():
     score = SegmentationScore(["a", "b"])
     score.update(np.zeros((1, 1), np.uint8), np.zeros((1, 1), np.uint8))
     score.update(np.zeros((1, 9), np.uint8), np.ones((1, 9), np.uint8))

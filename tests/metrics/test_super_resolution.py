@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from densevit.metrics import SuperResolutionScore, luma, psnr, ssim
 
 
-def picture(seed: int, height: int = 24, width: int = 31) -> np.ndarray:
+def image(seed: int, height: int = 24, width: int = 31) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
@@ -40,16 +40,16 @@ def ssim_by_definition(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.mean(values))
 
 
-def test_luma_of_known_colours():
-    colours = np.array([[[0, 0, 0], [255, 255, 255], [255, 0, 0], [0, 255, 0], [0, 0, 255]]], np.uint8)
-    np.testing.assert_allclose(luma(colours)[0], [16, 235, 81.481, 144.553, 40.966], atol=1e-9)
+def test_luma_of_known_colors():
+    colors = np.array([[[0, 0, 0], [255, 255, 255], [255, 0, 0], [0, 255, 0], [0, 0, 255]]], np.uint8)
+    np.testing.assert_allclose(luma(colors)[0], [16, 235, 81.481, 144.553, 40.966], atol=1e-9)
 
 
 @given(st.integers(0, 10_000), st.sampled_from([1.0, 10.0, 60.0]))
 @settings(max_examples=15, deadline=None)
 def test_both_equal_their_definitions(seed, noise):
-    first = luma(picture(seed))
-    second = luma(near(picture(seed), seed + 1, noise))
+    first = luma(image(seed))
+    second = luma(near(image(seed), seed + 1, noise))
     error = ((first - second) ** 2).mean()
     assert psnr(first, second) == pytest.approx(20 * math.log10(255 / math.sqrt(error)), abs=1e-9)
     assert ssim(first, second) == pytest.approx(ssim_by_definition(first, second), abs=1e-9)
@@ -58,7 +58,7 @@ def test_both_equal_their_definitions(seed, noise):
 @pytest.mark.parametrize("noise", [2.0, 25.0])
 def test_both_equal_scikit_image(noise):
     metrics = pytest.importorskip("skimage.metrics")
-    first, second = luma(picture(3, 80, 90)), luma(near(picture(3, 80, 90), 4, noise))
+    first, second = luma(image(3, 80, 90)), luma(near(image(3, 80, 90), 4, noise))
     similarity = metrics.structural_similarity(
         first, second, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
     )
@@ -69,11 +69,11 @@ def test_both_equal_scikit_image(noise):
 
 
 class TestScore:
-    def test_mean_over_pictures_with_the_border_left_out(self):
+    def test_mean_over_images_with_the_border_left_out(self):
         score = SuperResolutionScore(border_px=2)
         expected = []
         for seed in range(3):
-            target = picture(seed)
+            target = image(seed)
             restored = near(target, seed, 8)
             # whatever happens in the border does not count
             restored[:2] = restored[-2:] = 0
@@ -89,28 +89,28 @@ class TestScore:
         whole = SuperResolutionScore(2)
         parts = [SuperResolutionScore(2), SuperResolutionScore(2)]
         for seed in range(4):
-            pair = near(picture(seed), seed, 8), picture(seed)
+            pair = near(image(seed), seed, 8), image(seed)
             whole.update(*pair)
             parts[seed % 2].update(*pair)
         np.testing.assert_array_equal(parts[0].state() + parts[1].state(), whole.state())
 
-    def test_a_perfect_picture_counts_as_100_db(self):
+    def test_a_perfect_image_counts_as_100_db(self):
         score = SuperResolutionScore(0)
-        score.update(picture(0), picture(0))
+        score.update(image(0), image(0))
         assert score.compute() == {"psnr_y": 100.0, "ssim_y": 1.0}
 
     def test_nothing_yet_is_not_a_number(self):
         score = SuperResolutionScore(2)
-        score.update(picture(0), picture(0))
+        score.update(image(0), image(0))
         score.reset()
         assert all(math.isnan(value) for value in score.compute().values())
 
     def test_refusals(self):
         score = SuperResolutionScore(2)
-        with pytest.raises(ValueError, match="the picture is"):
-            score.update(picture(0), picture(0, 24, 30))
+        with pytest.raises(ValueError, match="the image is"):
+            score.update(image(0), image(0, 24, 30))
         with pytest.raises(ValueError, match="needs 15 pixels a side with a border of 2, got 14 x 31"):
-            score.update(picture(0, 14), picture(0, 14))
+            score.update(image(0, 14), image(0, 14))
         with pytest.raises(ValueError, match="border_px must not be negative"):
             SuperResolutionScore(-1)
         with pytest.raises(ValueError, match="at least 11 pixels"):

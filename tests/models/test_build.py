@@ -21,8 +21,8 @@ from densevit.variants import (
     CLASSIFICATION,
     PROMPTABLE,
     SEGMENTATION,
-    architecture,
     count,
+    find_architecture,
 )
 
 ABLATIONS = {
@@ -107,7 +107,7 @@ def test_parameters_of_ablations(name, case):
     with FakeTensorMode():
         model = create_model(name, **options)
     shape = {key: value for key, value in options.items() if key in ("classes", "in_channels")}
-    table = with_ablations(architecture(name), **{k: v for k, v in options.items() if k not in shape})
+    table = with_ablations(find_architecture(name), **{k: v for k, v in options.items() if k not in shape})
     assert learnable(model) == count(table, (64, 64), **shape).params
 
 
@@ -142,7 +142,7 @@ def test_macs_of_ablations(case):
         model = create_model("seg-b0", **options)
         x = torch.empty(1, options.get("in_channels", 3), 64, 96)
     shape = {key: value for key, value in options.items() if key in ("classes", "in_channels")}
-    table = with_ablations(architecture("seg-b0"), **{k: v for k, v in options.items() if k not in shape})
+    table = with_ablations(find_architecture("seg-b0"), **{k: v for k, v in options.items() if k not in shape})
     assert counted_macs(model, x) == count(table, (64, 96), **shape).macs
 
 

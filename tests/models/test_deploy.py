@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import nn
 
-from densevit.checkpoints.names import own_names
+from densevit.checkpoints.names import to_own_names
 from densevit.checkpoints.state import load_state
 from densevit.models.attention import MultiScaleAttention
 from densevit.models.build import create_model
-from densevit.models.deploy import PictureInput, fold_norms, for_export
+from densevit.models.deploy import ImageInput, fold_norms, for_export
 from densevit.variants import SEGMENTATION
 from helpers import reference
 
@@ -17,7 +17,7 @@ from helpers import reference
 def random_model() -> nn.Module:
     state, _ = reference.invent(reference.ROWS["seg-b0"], torch.zeros(1, 3, 32, 32, dtype=torch.float64), seed=3)
     model = create_model("seg-b0")
-    load_state(model, own_names(state, model.state_dict(), SEGMENTATION["seg-b0"]), source="random")
+    load_state(model, to_own_names(state, model.state_dict(), SEGMENTATION["seg-b0"]), source="random")
     return model
 
 
@@ -53,11 +53,11 @@ def test_for_export_does_not_choose_by_size():
     assert not any(parameter.requires_grad for parameter in exported.parameters())
 
 
-def test_pictures_are_normalised_inside():
-    picture = np.random.default_rng(0).integers(0, 256, (2, 5, 7, 3), dtype=np.uint8)
-    module = PictureInput(nn.Identity(), reference.MEAN, reference.STD)
-    got = module(torch.from_numpy(picture))
+def test_images_are_normalized_inside():
+    image = np.random.default_rng(0).integers(0, 256, (2, 5, 7, 3), dtype=np.uint8)
+    module = ImageInput(nn.Identity(), reference.MEAN, reference.STD)
+    got = module(torch.from_numpy(image))
     assert got.dtype == torch.float32
-    expected = (picture / 255 - reference.MEAN) / reference.STD
+    expected = (image / 255 - reference.MEAN) / reference.STD
     np.testing.assert_allclose(got.numpy(), expected.transpose(0, 3, 1, 2), rtol=0, atol=1e-6)
     assert not module.state_dict()

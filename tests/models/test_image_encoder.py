@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from densevit.checkpoints.names import own_names
+from densevit.checkpoints.names import to_own_names
 from densevit.checkpoints.state import load_state
 from densevit.models.build import PromptableModel, build
 from densevit.variants import PROMPTABLE
@@ -34,7 +34,7 @@ def test_equals_the_reference(name, side):
     model = build(PROMPTABLE[name])
     assert isinstance(model, PromptableModel)
     names = [key for key in model.state_dict() if key.startswith("image_encoder.")]
-    state = own_names(weights.tensors, names, PROMPTABLE[name])
+    state = to_own_names(weights.tensors, names, PROMPTABLE[name])
     others = {k: v for k, v in model.state_dict().items() if not k.startswith("image_encoder.")}
     load_state(model, {**state, **others}, source="random")
     encoder = model.eval().functions()["encode_image"]

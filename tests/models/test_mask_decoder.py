@@ -79,8 +79,8 @@ def test_equals_segment_anything(case, eps, official, encoder):
 
     embedded = doubles(*official_encoder(points=points, boxes=boxes, masks=masks))
     expected = official_decoder.predict_masks(image, positions, *embedded)
-    labelled = (None, None) if points is None else points
-    sparse, _ = encoder(*labelled, boxes=boxes, masks=masks)
+    labeled = (None, None) if points is None else points
+    sparse, _ = encoder(*labeled, boxes=boxes, masks=masks)
     # our own points and boxes, equal to the bit; the dense one differs by single-precision rounding
     dense = embedded[1] if masks is not None else encoder.embed_no_mask()
     found = decoder(image, positions, *doubles(sparse, dense))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from densevit.checkpoints.names import convention, own_names
+from densevit.checkpoints.names import detect_convention, to_own_names
 from densevit.checkpoints.state import load_state, read_pickled
 from densevit.models.build import DenseModel, build_dense
 from densevit.variants import SEGMENTATION, SegmentationTable
@@ -40,8 +40,8 @@ CASES = {
 
 def loaded(table: SegmentationTable, state: dict[str, torch.Tensor]) -> DenseModel:
     model = build_dense(table)
-    assert convention(state) == "official"
-    load_state(model, own_names(state, model.state_dict(), table), source="random")
+    assert detect_convention(state) == "official"
+    load_state(model, to_own_names(state, model.state_dict(), table), source="random")
     return model.eval()
 
 
@@ -75,7 +75,7 @@ def test_every_table_has_a_reference():
 
 
 @pytest.mark.needs_shared
-def test_official_weights_on_a_real_picture(shared):
+def test_official_weights_on_a_real_image(shared):
     path = shared / "weights" / "efficientvit_seg_b0_cityscapes.pt"
     frame = np.asarray(Image.open(shared / "data" / "photos" / "cityscapes_frame.png").convert("RGB"))
     crop = frame[384:640, 640:1152]

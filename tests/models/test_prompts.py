@@ -48,8 +48,8 @@ def test_learnable_parameters():
 @pytest.mark.parametrize("case", PROMPTS)
 def test_equals_segment_anything(case, encoder, official):
     points, boxes, masks = PROMPTS[case]
-    labelled = (None, None) if points is None else points
-    sparse, dense = encoder(*labelled, boxes=boxes, masks=masks)
+    labeled = (None, None) if points is None else points
+    sparse, dense = encoder(*labeled, boxes=boxes, masks=masks)
     expected_sparse, expected_dense = official(points=points, boxes=boxes, masks=masks)
     torch.testing.assert_close(sparse, expected_sparse, rtol=0, atol=1e-5)
     torch.testing.assert_close(dense.expand_as(expected_dense), expected_dense, rtol=0, atol=1e-5)
@@ -63,7 +63,7 @@ def test_positions_of_the_grid_equal_segment_anything(grid):
     torch.testing.assert_close(encoder.dense_positions(), official.get_dense_pe(), rtol=0, atol=1e-5)
 
 
-def test_a_box_is_two_labelled_points(encoder):
+def test_a_box_is_two_labeled_points(encoder):
     boxes = boxes_of(3)
     corners = encoder.embed_points(boxes.reshape(3, 2, 2), torch.tensor([2, 3]).expand(3, 2))
     assert torch.equal(corners, encoder(boxes=boxes)[0])

@@ -22,11 +22,11 @@ def _one_thread():
 @pytest.mark.parametrize("name", NAMES)
 def test_an_untrained_model_enlarges_bicubically(name):
     scale = SUPER_RESOLUTION[name].scale
-    picture = tiny.picture(16, 32).astype(np.float32) / 255
-    x = torch.from_numpy(picture.transpose(2, 0, 1)[None].copy())
+    image = tiny.image(16, 32).astype(np.float32) / 255
+    x = torch.from_numpy(image.transpose(2, 0, 1)[None].copy())
     with torch.inference_mode():
         out = create_model(name)(x)[0].numpy().transpose(1, 2, 0)
-    np.testing.assert_allclose(out, enlarge(picture, scale), atol=1e-5)
+    np.testing.assert_allclose(out, enlarge(image, scale), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -62,7 +62,7 @@ def test_gradients_reach_every_weight_after_two_steps():
 
 
 def test_half_precision_leaves_the_skip_alone():
-    """The correction may be coarse, the picture under it not: an untrained model's output is exact."""
+    """The correction may be coarse, the image under it not: an untrained model's output is exact."""
     from densevit.core.manifest import super_resolution_manifest
     from densevit.export import write_graph
     from densevit.runtimes.openvino import OpenVINORuntime, supports
@@ -71,7 +71,7 @@ def test_half_precision_leaves_the_skip_alone():
         pytest.skip("this CPU has no bf16")
     path = tiny.folder() / "untrained-sr.onnx"
     write_graph(create_model("sr-x2-w0.75").eval(), super_resolution_manifest("sr", "sr-x2-w0.75"), path)
-    picture = tiny.picture(48, 64).astype(np.float32) / 255
-    tensor = np.ascontiguousarray(picture.transpose(2, 0, 1)[None])
-    out = OpenVINORuntime(path, precision="bf16").run("forward", {"picture": tensor})["enlarged"][0]
-    np.testing.assert_allclose(out.transpose(1, 2, 0), enlarge(picture, 2), atol=1e-5)
+    image = tiny.image(48, 64).astype(np.float32) / 255
+    tensor = np.ascontiguousarray(image.transpose(2, 0, 1)[None])
+    out = OpenVINORuntime(path, precision="bf16").run("forward", {"image": tensor})["enlarged"][0]
+    np.testing.assert_allclose(out.transpose(1, 2, 0), enlarge(image, 2), atol=1e-5)

@@ -10,19 +10,19 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from densevit.checkpoints.conversion import manifest_of
+from densevit.checkpoints.conversion import identify_manifest
 from densevit.checkpoints.loading import load_network
-from densevit.checkpoints.names import official_name, own_names
-from densevit.checkpoints.recognition import Recognised, recognise
+from densevit.checkpoints.names import official_name, to_own_names
+from densevit.checkpoints.recognition import Recognition, recognize
 from densevit.checkpoints.state import WeightsMismatchError, load_state, save_own, shapes_of
 from densevit.export import onnx as writing
 from densevit.models.build import Network, build, create_model
 from densevit.models.deploy import fold_norms, for_export
 from densevit.models.layers import ConvNorm
 from densevit.models.tiny_vit import TinyViT, WindowAttention
-from densevit.tasks.table import task_for
+from densevit.tasks.table import make_task
 from densevit.variants import PROMPTABLE, TinyViTStage, TinyViTTable
-from densevit.zoo import find
+from densevit.zoo import find_model
 from helpers.reference import Invented, Listed
 from helpers.reference_tiny_vit import MOBILE_SAM, Encoder, Stage, bias_index
 
@@ -46,19 +46,19 @@ class Wrapped(Network):
 
 def loaded(table: TinyViTTable, weights: Invented) -> Wrapped:
     model = Wrapped(TinyViT(table))
-    load_state(model, own_names(weights.tensors, model.state_dict(), TABLE), source="random")
+    load_state(model, to_own_names(weights.tensors, model.state_dict(), TABLE), source="random")
     return model.eval()
 
 
-def picture(batch: int, height: int, width: int) -> torch.Tensor:
+def image(batch: int, height: int, width: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(1)
     return torch.randn(batch, 3, height, width, generator=generator, dtype=torch.float64).float()
 
 
 @pytest.fixture(scope="module")
 def small():
-    """A small encoder, a picture, and what the reference makes of it."""
-    x = picture(2, 60, 100)
+    """A small encoder, an image, and what the reference makes of it."""
+    x = image(2, 60, 100)
     weights = Invented(0)
     expected = Encoder(SMALL, weights, embedding=20)(x.double())
     return loaded(small_table(), weights), x, expected
@@ -78,7 +78,7 @@ def test_equals_the_reference(small):
 
 # an eighth of the published side: every layer is there, the wide windows see padding
 def test_the_published_encoder_equals_the_reference():
-    x = picture(1, 128, 128)
+    x = image(1, 128, 128)
     weights = Invented(0)
     expected = Encoder(MOBILE_SAM, weights)(x.double())
     assert isinstance(TABLE.encoder, TinyViTTable)
@@ -117,7 +117,7 @@ def test_norms_are_folded():
             nn.init.normal_(layer.bias)
     folded = fold_norms(model.double())
     assert not any(isinstance(layer, nn.BatchNorm2d) for layer in folded.modules())
-    x = picture(1, 40, 36).double()
+    x = image(1, 40, 36).double()
     with torch.inference_mode():
         torch.testing.assert_close(folded.image_encoder(x), model.image_encoder(x), rtol=1e-9, atol=1e-9)
 
@@ -125,7 +125,7 @@ def test_norms_are_folded():
 def test_it_can_be_trained():
     torch.manual_seed(0)
     model = TinyViT(small_table()).train()
-    model(picture(2, 40, 40)).square().mean().backward()
+    model(image(2, 40, 40)).square().mean().backward()
     for name, weight in model.named_parameters():
         assert weight.grad is not None, name
         assert weight.grad.isfinite().all(), name
@@ -179,12 +179,12 @@ def build_on_meta() -> dict[str, torch.Tensor]:
         return build(TABLE).state_dict()
 
 
-def test_it_is_recognised_with_and_without_its_classifier():
+def test_it_is_recognized_with_and_without_its_classifier():
     state = file_tensors()
-    assert recognise(state) == Recognised("mobile-sam", 0, 3)
-    whole = own_names(state, build_on_meta(), TABLE)
+    assert recognize(state) == Recognition("mobile-sam", 0, 3)
+    whole = to_own_names(state, build_on_meta(), TABLE)
     assert shapes_of(whole) == shapes_of(build_on_meta())
-    assert recognise(whole) == Recognised("mobile-sam", 0, 3)
+    assert recognize(whole) == Recognition("mobile-sam", 0, 3)
 
 
 @pytest.mark.parametrize(
@@ -193,18 +193,18 @@ def test_it_is_recognised_with_and_without_its_classifier():
 )
 def test_nothing_else_is_dropped(more):
     state = file_tensors() | {more: torch.empty(320)}
-    assert recognise(state) is None
+    assert recognize(state) is None
     with torch.device("meta"):
         model = build(TABLE)
     with pytest.raises(WeightsMismatchError, match=f"{more} is unexpected"):
-        load_state(model, own_names(state, model.state_dict(), TABLE), source="x.pt")
+        load_state(model, to_own_names(state, model.state_dict(), TABLE), source="x.pt")
 
 
 def test_a_classifier_is_not_dropped_from_other_models():
     table = PROMPTABLE["sam-l0"]
     with torch.device("meta"):
         state = {official_name(key, table): value for key, value in build(table).state_dict().items()}
-    assert recognise(state | {"image_encoder.head.weight": torch.empty(1000, 320)}) is None
+    assert recognize(state | {"image_encoder.head.weight": torch.empty(1000, 320)}) is None
 
 
 def test_a_file_loads_and_becomes_an_own_one(tmp_path):
@@ -214,8 +214,8 @@ def test_a_file_loads_and_becomes_an_own_one(tmp_path):
         for key, value in file_tensors("cpu").items()
     }
     torch.save(state, tmp_path / "mobile_sam.pt")
-    assert manifest_of(tmp_path / "mobile_sam.pt") == find("mobile-sam").manifest()
-    network, manifest = load_network(tmp_path / "mobile_sam.pt", find("mobile-sam").manifest())
+    assert identify_manifest(tmp_path / "mobile_sam.pt") == find_model("mobile-sam").manifest()
+    network, manifest = load_network(tmp_path / "mobile_sam.pt", find_model("mobile-sam").manifest())
     stem = network.image_encoder.patch_embed.seq[0]
     assert isinstance(stem, ConvNorm)
     assert torch.equal(stem.conv.weight, state["image_encoder.patch_embed.seq.0.c.weight"])
@@ -243,8 +243,8 @@ def compiled():
     for layer in encoder.modules():
         if isinstance(layer, WindowAttention):
             nn.init.normal_(layer.attention_biases)
-    manifest = find("mobile-sam").manifest()
-    signature = task_for(manifest).signatures["encode_image"]
+    manifest = find_model("mobile-sam").manifest()
+    signature = make_task(manifest).signatures["encode_image"]
     # the whole file has the prompts' functions too, which take a minute and are no concern of the encoder
     model = writing._exported(for_export(encoder), manifest, signature)
     core = openvino.Core()
@@ -253,11 +253,11 @@ def compiled():
     return core.compile_model(graph, "CPU", options), encoder
 
 
-# the example has two pictures
+# the example has two images
 @pytest.mark.parametrize("batch", [1, 3])
 def test_one_graph_serves_every_batch(compiled, batch):
     graph, encoder = compiled
-    x = picture(batch, 1024, 1024)
+    x = image(batch, 1024, 1024)
     with torch.inference_mode():
         expected = encoder(x).numpy()
     (got,) = graph([x.numpy()]).values()

@@ -8,7 +8,7 @@ from torch import nn
 from densevit.imaging import Size
 from densevit.masks import RLE, iou
 from densevit.predict.everything import EverythingOptions
-from densevit.predict.grid import crops_of, point_grid
+from densevit.predict.grid import build_point_grid, generate_crops
 from helpers import tiny
 from helpers.blobs import masks_of, model
 from helpers.torchvision_shim import make_torchvision_importable
@@ -55,7 +55,7 @@ def suppressed(boxes, scores, threshold):
     return torch.tensor(kept, dtype=torch.int64)
 
 
-def reference(picture: np.ndarray, monkeypatch, **options) -> list[dict]:
+def reference(image: np.ndarray, monkeypatch, **options) -> list[dict]:
     make_torchvision_importable()
     generator = pytest.importorskip("segment_anything.automatic_mask_generator")
     from segment_anything.modeling import Sam
@@ -67,11 +67,11 @@ def reference(picture: np.ndarray, monkeypatch, **options) -> list[dict]:
     )
     sam = Sam(Encoder(), Prompts(), Decoder()).eval()
     made = generator.SamAutomaticMaskGenerator(sam, output_mode="uncompressed_rle", **options)
-    return made.generate(picture)
+    return made.generate(image)
 
 
 def same(one: RLE, other: RLE) -> float:
-    # a blob beyond the picture gives no pixel on either side
+    # a blob beyond the image gives no pixel on either side
     return iou(one, other) if one.area or other.area else 1.0
 
 
@@ -96,9 +96,9 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_masks_are_those_of_the_generator(case, size, monkeypatch):
     ours, theirs = CASES[case]
-    picture = tiny.picture(*size)
-    expected = reference(picture, monkeypatch, points_per_side=ours["points_per_side"], **theirs)
-    found = list(model().everything(picture, EverythingOptions(**ours)))
+    image = tiny.image(*size)
+    expected = reference(image, monkeypatch, points_per_side=ours["points_per_side"], **theirs)
+    found = list(model().everything(image, EverythingOptions(**ours)))
     assert len(expected) == len(found) > 3
     truths = [RLE.from_coco(mask["segmentation"]) for mask in expected]
     overlaps = np.array([[same(mask.rle, truth) for truth in truths] for mask in found])
@@ -116,29 +116,29 @@ def test_masks_are_those_of_the_generator(case, size, monkeypatch):
 
 def test_masks_come_best_first_as_soon_as_they_are_certain():
     sam = model()
-    masks = sam.everything(tiny.picture(200, 300), EverythingOptions(points_per_side=10))
+    masks = sam.everything(tiny.image(200, 300), EverythingOptions(points_per_side=10))
     scores = [mask.score for mask in masks]
     assert scores == sorted(scores, reverse=True)
     # nothing is decoded before somebody asks
     calls = len(sam.runtime.calls)
-    sam.everything(sam.encode(tiny.picture(200, 300)), EverythingOptions(points_per_side=10))
+    sam.everything(sam.encode(tiny.image(200, 300)), EverythingOptions(points_per_side=10))
     assert len(sam.runtime.calls) == calls + 1
 
 
 def test_progress_reaches_the_end():
     reported = []
     options = EverythingOptions(points_per_side=7, crop_layers=1)
-    list(model().everything(tiny.picture(100, 90), options, progress=lambda *now: reported.append(now)))
+    list(model().everything(tiny.image(100, 90), options, progress=lambda *now: reported.append(now)))
     total = 5 * 49
     assert reported[-1] == (total, total)
     assert reported == sorted(reported)
 
 
-def test_crops_need_the_picture():
+def test_crops_need_the_image():
     sam = model()
-    scene = sam.encode(tiny.picture(100, 90))
+    scene = sam.encode(tiny.image(100, 90))
     bare = type(scene)(scene.embedding, scene.placement)
-    with pytest.raises(ValueError, match="holds no picture to cut crops from"):
+    with pytest.raises(ValueError, match="holds no image to cut crops from"):
         list(sam.everything(bare, EverythingOptions(crop_layers=1)))
     assert list(sam.everything(bare, EverythingOptions(points_per_side=4, stability_threshold=0.0)))
 
@@ -162,9 +162,9 @@ def test_options_that_make_no_sense(options):
 def test_grids_and_crops_are_the_generators():
     make_torchvision_importable()
     amg = pytest.importorskip("segment_anything.utils.amg")
-    np.testing.assert_allclose(point_grid(Size(1, 1), 5), amg.build_point_grid(5))
+    np.testing.assert_allclose(build_point_grid(Size(1, 1), 5), amg.build_point_grid(5))
     boxes, layers = amg.generate_crop_boxes((431, 650), 3, 512 / 1500)
-    ours = crops_of(Size(431, 650), 3, 512 / 1500)
+    ours = generate_crops(Size(431, 650), 3, 512 / 1500)
     assert {(*box, layer) for box, layer in zip(map(tuple, boxes), layers, strict=True)} == {
         (*crop.box, crop.layer) for crop in ours
     }

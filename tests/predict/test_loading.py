@@ -1,4 +1,4 @@
-"""Models by name or file, and pictures through them, one or many."""
+"""Models by name or file, and images through them, one or many."""
 
 import os
 import pickle
@@ -15,7 +15,7 @@ import densevit
 from densevit.checkpoints.names import official_name
 from densevit.checkpoints.state import save_own
 from densevit.export import onnx as graph
-from densevit.imaging import PictureError
+from densevit.imaging import ImageError
 from densevit.predict.loading import load
 from densevit.tasks.segmentation import SegmentationResult
 from densevit.variants import SEGMENTATION
@@ -29,11 +29,11 @@ def model():
 
 
 @pytest.fixture
-def pictures(tmp_path):
-    """Paths of four pictures of different sizes and formats."""
+def images(tmp_path):
+    """Paths of four images of different sizes and formats."""
     paths = [tmp_path / name for name in ("a.png", "b.bmp", "c.jpg", "d.png")]
     for index, path in enumerate(paths):
-        Image.fromarray(tiny.picture(32 + 9 * index, 64 - 5 * index, seed=index)).save(path)
+        Image.fromarray(tiny.image(32 + 9 * index, 64 - 5 * index, seed=index)).save(path)
     return paths
 
 
@@ -49,26 +49,26 @@ def official(tmp_path_factory):
     return path
 
 
-# --- pictures
+# --- images
 
 
-def test_a_result_is_that_of_the_network_at_the_pictures_size(model):
-    picture = tiny.picture(50, 77)
-    result = model.predict(picture)
+def test_a_result_is_that_of_the_network_at_the_images_size(model):
+    image = tiny.image(50, 77)
+    result = model.predict(image)
     assert isinstance(result, SegmentationResult)
-    logits = model.logits(picture)
+    logits = model.logits(image)
     assert logits.shape == (11, 8, 12)
     assert logits.dtype == np.float32
     up = F.interpolate(torch.from_numpy(logits)[None], scale_factor=8, mode="bilinear")[0, :, :50, :77]
     assert np.array_equal(result.labels, up.argmax(0).numpy())
-    assert np.array_equal(result.picture, picture)
+    assert np.array_equal(result.image, image)
     assert result.class_names == tiny.manifest().class_names
     assert result.confidence().shape == (50, 77)
     assert len(result.fractions()) > 2
 
 
-def test_a_path_an_image_and_an_array_are_the_same_picture(model, pictures):
-    path = pictures[0]
+def test_a_path_an_image_and_an_array_are_the_same_image(model, images):
+    path = images[0]
     by_path = model.predict(path)
     with Image.open(path) as image:
         by_image = model.predict(image)
@@ -78,33 +78,33 @@ def test_a_path_an_image_and_an_array_are_the_same_picture(model, pictures):
         assert np.array_equal(other.labels, by_path.labels)
 
 
-def test_a_list_gives_a_list_in_order(model, pictures):
-    results = model.predict(pictures)
+def test_a_list_gives_a_list_in_order(model, images):
+    results = model.predict(images)
     assert isinstance(results, list)
     assert [result.labels.shape for result in results] == [(32 + 9 * i, 64 - 5 * i) for i in range(4)]
-    for path, result in zip(pictures, results, strict=True):
+    for path, result in zip(images, results, strict=True):
         assert np.array_equal(model.predict(path).labels, result.labels)
     assert model.predict([]) == []
-    with pytest.raises(PictureError, match=r"gone\.png: no such file"):
-        model.predict([pictures[0], pictures[0].with_name("gone.png")])
+    with pytest.raises(ImageError, match=r"gone\.png: no such file"):
+        model.predict([images[0], images[0].with_name("gone.png")])
 
 
 @pytest.mark.parametrize("size", [(64, 96), (50, 77)])
 def test_arrays_that_may_not_be_written_to(model, size):
-    picture = tiny.picture(*size)
-    expected = model.predict(picture.copy()).labels
-    kept = picture.copy()
-    picture.setflags(write=False)
-    assert np.array_equal(model.predict(picture).labels, expected)
+    image = tiny.image(*size)
+    expected = model.predict(image.copy()).labels
+    kept = image.copy()
+    image.setflags(write=False)
+    assert np.array_equal(model.predict(image).labels, expected)
     turned = np.ascontiguousarray(kept[::-1])[::-1]
     assert np.array_equal(model.predict(turned).labels, expected)
     assert np.array_equal(model.predict(np.asarray(Image.fromarray(kept))).labels, expected)
-    assert np.array_equal(picture, kept)
+    assert np.array_equal(image, kept)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (257, 1)])
-def test_pictures_of_one_pixel_width(model, size):
-    result = model.predict(tiny.picture(*size))
+def test_images_of_one_pixel_width(model, size):
+    result = model.predict(tiny.image(*size))
     assert result.labels.shape == size
     assert sum(result.fractions().values()) == pytest.approx(1)
 
@@ -112,37 +112,37 @@ def test_pictures_of_one_pixel_width(model, size):
 @pytest.mark.parametrize(
     "source", [np.zeros((4, 4), np.float32), np.zeros((0, 4, 3), np.uint8), 7, None, "", "no such.jpg"]
 )
-def test_what_is_no_picture_is_refused(model, source):
-    with pytest.raises(PictureError) as caught:
+def test_what_is_no_image_is_refused(model, source):
+    with pytest.raises(ImageError) as caught:
         model.predict(source)
     assert "\n" not in str(caught.value)
-    with pytest.raises(PictureError):
+    with pytest.raises(ImageError):
         model.logits(source)
 
 
-def test_large_files_are_refused_before_decoding(model, pictures):
-    with pytest.raises(PictureError, match=r"a\.png: too large"):
-        model.predict(pictures[0], max_pixels=100)
-    (error,) = model.stream([pictures[0]], max_pixels=100)
-    assert isinstance(error, PictureError)
+def test_large_files_are_refused_before_decoding(model, images):
+    with pytest.raises(ImageError, match=r"a\.png: too large"):
+        model.predict(images[0], max_pixels=100)
+    (error,) = model.stream([images[0]], max_pixels=100)
+    assert isinstance(error, ImageError)
 
 
-def test_a_picture_that_cannot_be_fitted_is_named(pictures):
-    long = pictures[0].with_name("long.png")
+def test_a_image_that_cannot_be_fitted_is_named(images):
+    long = images[0].with_name("long.png")
     Image.fromarray(np.zeros((1, 3000, 3), np.uint8)).save(long)
     wide = load(tiny.graph(), size="short:1000", threads=1)
-    with pytest.raises(PictureError, match=r"long\.png: picture of 1 x 3000"):
+    with pytest.raises(ImageError, match=r"long\.png: image of 1 x 3000"):
         wide.predict(long)
 
 
-def test_a_stream_keeps_the_order_and_goes_on_after_bad_pictures(model, pictures, tmp_path):
+def test_a_stream_keeps_the_order_and_goes_on_after_bad_images(model, images, tmp_path):
     (tmp_path / "empty.png").touch()
-    (tmp_path / "broken.png").write_bytes(pictures[0].read_bytes()[:60])
-    sources = [pictures[0], tmp_path / "empty.png", pictures[1], tmp_path / "gone.png", tmp_path / "broken.png"]
-    sources += [np.zeros((5, 6), np.int32), *pictures[2:]]
+    (tmp_path / "broken.png").write_bytes(images[0].read_bytes()[:60])
+    sources = [images[0], tmp_path / "empty.png", images[1], tmp_path / "gone.png", tmp_path / "broken.png"]
+    sources += [np.zeros((5, 6), np.int32), *images[2:]]
     results = list(model.stream(iter(sources)))
     kinds = [type(result) for result in results]
-    good, bad = SegmentationResult, PictureError
+    good, bad = SegmentationResult, ImageError
     assert kinds == [good, bad, good, bad, bad, bad, good, good]
     for index, name in [(1, "empty.png"), (3, "gone.png"), (4, "broken.png")]:
         assert name in str(results[index])
@@ -159,7 +159,7 @@ def test_a_stream_reads_no_more_than_it_needs(model, ahead):
     def source():
         for index in range(8):
             taken.append(index)
-            yield tiny.picture(33, 34 + index)
+            yield tiny.image(33, 34 + index)
 
     stream = model.stream(source(), ahead=ahead)
     assert taken == []
@@ -170,17 +170,17 @@ def test_a_stream_reads_no_more_than_it_needs(model, ahead):
 
 
 def test_an_array_that_is_filled_again_counts_as_it_was_handed_over(model):
-    pictures = [tiny.picture(32, 64, seed=seed) for seed in range(5)]
+    images = [tiny.image(32, 64, seed=seed) for seed in range(5)]
 
     def source():
-        buffer = np.empty_like(pictures[0])
-        for picture in pictures:
-            buffer[:] = picture
+        buffer = np.empty_like(images[0])
+        for image in images:
+            buffer[:] = image
             yield buffer
 
-    for picture, result in zip(pictures, model.stream(source()), strict=True):
-        assert np.array_equal(result.picture, picture)
-        assert np.array_equal(result.labels, model.predict(picture).labels)
+    for image, result in zip(images, model.stream(source()), strict=True):
+        assert np.array_equal(result.image, image)
+        assert np.array_equal(result.labels, model.predict(image).labels)
 
 
 def readers() -> list[threading.Thread]:
@@ -188,19 +188,19 @@ def readers() -> list[threading.Thread]:
 
 
 def test_no_thread_stays(model):
-    endless = (tiny.picture(32, 32) for _ in iter(int, 1))
+    endless = (tiny.image(32, 32) for _ in iter(int, 1))
     stream = model.stream(endless)
     next(stream)
     assert len(readers()) == 1
     stream.close()
     assert readers() == []
-    list(model.stream([tiny.picture(32, 32)] * 3))
+    list(model.stream([tiny.image(32, 32)] * 3))
     assert readers() == []
 
 
 def test_a_source_that_fails_says_so_and_leaves_no_thread(model):
     def source():
-        yield tiny.picture(32, 32)
+        yield tiny.image(32, 32)
         raise KeyError("mine")
 
     with pytest.raises(KeyError, match="mine"):
@@ -219,14 +219,14 @@ def test_runtimes_agree_on_an_own_file(model, monkeypatch, tmp_path):
     ready = tiny.graph().read_bytes()
     monkeypatch.setenv("DENSEVIT_CACHE", str(tmp_path))
     monkeypatch.setattr(graph, "_export", lambda module, manifest, signature, path: path.write_bytes(ready))
-    picture = tiny.picture(70, 100)
-    expected = model.logits(picture)
+    image = tiny.image(70, 100)
+    expected = model.logits(image)
     for runtime in ("auto", "openvino", "eager"):
         other = load(str(tiny.safetensors()), runtime=runtime, device="cpu")
         assert other.runtime.name == ("eager" if runtime == "eager" else "openvino")
         assert other.manifest.name == "tiny"
-        assert np.abs(other.logits(picture) - expected).max() <= 5e-4 * max(1, np.abs(expected).max())
-        assert (other.predict(picture).labels == model.predict(picture).labels).mean() > 0.999
+        assert np.abs(other.logits(image) - expected).max() <= 5e-4 * max(1, np.abs(expected).max())
+        assert (other.predict(image).labels == model.predict(image).labels).mean() > 0.999
 
 
 @pytest.mark.parametrize(
@@ -236,14 +236,14 @@ def test_official_weights_by_name_and_alias(name, official):
     model = load(name, weights=official, runtime="eager", device="cpu", size="native")
     assert model.manifest.name == "seg-b0-cityscapes"
     assert model.manifest.weights_precision == "fp32"
-    picture = tiny.picture(64, 96)
-    x = (torch.from_numpy(picture).double() / 255 - torch.tensor(model.manifest.mean)) / torch.tensor(
+    image = tiny.image(64, 96)
+    x = (torch.from_numpy(image).double() / 255 - torch.tensor(model.manifest.mean)) / torch.tensor(
         model.manifest.std
     )
     with torch.inference_mode():
         expected = tiny.network(classes=19).double()(x.permute(2, 0, 1)[None])[0].numpy()
-    assert np.abs(model.logits(picture) - expected).max() <= 5e-4 * max(1, np.abs(expected).max())
-    assert model.predict(picture).class_names[0] == "road"
+    assert np.abs(model.logits(image) - expected).max() <= 5e-4 * max(1, np.abs(expected).max())
+    assert model.predict(image).class_names[0] == "road"
 
 
 def test_official_weights_with_and_without_their_wrapping(official, tmp_path):
@@ -251,7 +251,7 @@ def test_official_weights_with_and_without_their_wrapping(official, tmp_path):
     torch.save(torch.load(official, weights_only=True)["state_dict"], bare)
     one, other = (
         load("seg-b0-cityscapes", weights=path, runtime="eager", device="cpu", size="native").logits(
-            tiny.picture(32, 32)
+            tiny.image(32, 32)
         )
         for path in (official, bare)
     )
@@ -270,11 +270,11 @@ def test_the_working_size_is_the_models_own_unless_told(model):
     published = load(tiny.graph(), size="published", threads=1)
     assert str(published.task.size) == "exact:64x128"
     assert (published.task.align, published.task.resize) == ("bicubic", "cv2_cubic")
-    picture = tiny.picture(40, 70)
-    logits = published.logits(picture)
+    image = tiny.image(40, 70)
+    logits = published.logits(image)
     assert logits.shape == (11, 8, 16)
     expected = F.interpolate(torch.from_numpy(logits)[None], size=(40, 70), mode="bicubic")[0].argmax(0)
-    assert np.array_equal(published.predict(picture).labels, expected.numpy())
+    assert np.array_equal(published.predict(image).labels, expected.numpy())
 
 
 @pytest.mark.skipif(not tiny.has_bundled, reason=tiny.NO_BUNDLED)
@@ -290,11 +290,11 @@ def test_the_bundled_model(name):
 
 @pytest.mark.skipif(not tiny.has_bundled, reason=tiny.NO_BUNDLED)
 def test_bundled_graph_and_weights_are_the_same_model():
-    picture = tiny.picture(100, 150)
+    image = tiny.image(100, 150)
     one, other = (
         load("seg-b0-camvid", runtime=name, device="cpu", precision="fp32") for name in ("openvino", "eager")
     )
-    a, b = (model.logits(picture) for model in (one, other))
+    a, b = (model.logits(image) for model in (one, other))
     assert np.abs(a - b).max() <= 5e-4
     assert one.manifest.weights_sha256 == other.manifest.weights_sha256 != ""
     assert one.manifest.licence == "Apache-2.0"
@@ -469,7 +469,7 @@ def test_a_pickle_with_code_is_refused_and_not_run(tmp_path, suffix, archive):
 
 
 def test_weights_that_are_nowhere_say_what_to_fetch(tmp_path):
-    Image.fromarray(tiny.picture(32, 64)).save(tmp_path / "x.png")
+    Image.fromarray(tiny.image(32, 64)).save(tmp_path / "x.png")
     run = tiny.run("segment", "x.png", "--model", "seg-b3-cityscapes", cwd=tmp_path)
     assert (run.returncode, run.stdout, len(run.stderr.splitlines())) == (2, "", 1)
     assert "huggingface.co/han-cai/efficientvit-seg/resolve/main/efficientvit_seg_b3_cityscapes.pt" in run.stderr
@@ -491,7 +491,7 @@ def test_a_file_of_the_hub_is_used(official, monkeypatch):
 
 def test_public_names():
     assert densevit.load is load
-    assert densevit.PictureError is PictureError
+    assert densevit.ImageError is ImageError
     assert set(densevit.__all__) <= set(dir(densevit))
     for name in densevit.__all__:
         assert getattr(densevit, name) is not None
@@ -505,7 +505,7 @@ def test_a_copied_own_file_with_other_values_is_another_model(tmp_path, monkeypa
     # weights are found by content, not by name or time
     path = tmp_path / "w.safetensors"
     shutil.copy(tiny.safetensors(), path)
-    first = load(path, runtime="eager", device="cpu").logits(tiny.picture(32, 32))
+    first = load(path, runtime="eager", device="cpu").logits(tiny.image(32, 32))
     save_own(tiny.network(seed=1), path, tiny.manifest())
-    second = load(path, runtime="eager", device="cpu").logits(tiny.picture(32, 32))
+    second = load(path, runtime="eager", device="cpu").logits(tiny.image(32, 32))
     assert np.abs(first - second).max() > 0.1

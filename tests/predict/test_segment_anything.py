@@ -4,42 +4,42 @@ import numpy as np
 import pytest
 
 from densevit import masks
-from densevit.imaging import PictureError
+from densevit.imaging import ImageError
 from densevit.predict.segment_anything import PROMPTS_AT_ONCE
 from densevit.tasks.promptable import Scene
 from helpers import tiny
-from helpers.blobs import CENTRES, model
+from helpers.blobs import CENTERS, model
 
-PICTURE = tiny.picture(480, 640)
+IMAGE = tiny.image(480, 640)
 SCALE = 640 / 1024
 
 
 def places(count: int) -> np.ndarray:
-    inside = CENTRES[(CENTRES[:, 1] < 740) & (CENTRES[:, 0] < 1000)] * SCALE
+    inside = CENTERS[(CENTERS[:, 1] < 740) & (CENTERS[:, 0] < 1000)] * SCALE
     return np.resize(inside, (count, 2))
 
 
-def test_a_picture_or_its_scene():
+def test_a_image_or_its_scene():
     sam = model()
-    scene = sam.encode(PICTURE)
+    scene = sam.encode(IMAGE)
     assert isinstance(scene, Scene)
-    first = sam.predict(PICTURE, points=places(1))
+    first = sam.predict(IMAGE, points=places(1))
     second = sam.predict(scene, points=places(1))
     assert [mask.rle for mask in first] == [mask.rle for mask in second]
     assert len(first) == 3
-    assert first.picture is not None
+    assert first.image is not None
 
 
-def test_several_pictures_share_batches():
+def test_several_images_share_batches():
     sam = model()
-    scenes = sam.encode([tiny.picture(100, 200), tiny.picture(300, 100), PICTURE, PICTURE, PICTURE])
-    assert [tuple(scene.placement.picture) for scene in scenes] == [(100, 200), (300, 100), *[(480, 640)] * 3]
+    scenes = sam.encode([tiny.image(100, 200), tiny.image(300, 100), IMAGE, IMAGE, IMAGE])
+    assert [tuple(scene.placement.image) for scene in scenes] == [(100, 200), (300, 100), *[(480, 640)] * 3]
     assert [count for _, count in sam.runtime.calls] == [4, 1]
 
 
 def test_one_call_equals_many():
     sam = model()
-    scene = sam.encode(PICTURE)
+    scene = sam.encode(IMAGE)
     points = places(70)
     together = sam.predict(scene, points=points[:, None], keep_logits=True)
     assert len(together) == 3 * 70
@@ -57,7 +57,7 @@ def test_one_call_equals_many():
 
 def test_how_many_masks():
     sam = model()
-    scene = sam.encode(PICTURE)
+    scene = sam.encode(IMAGE)
     box = [100, 100, 300, 300]
     assert len(sam.predict(scene, points=places(1))) == 3
     assert len(sam.predict(scene, points=places(2))) == 1
@@ -71,7 +71,7 @@ def test_how_many_masks():
 
 def test_masks_are_where_the_logits_are():
     sam = model()
-    scene = sam.encode(PICTURE)
+    scene = sam.encode(IMAGE)
     result = sam.predict(scene, points=places(1), keep_logits=True)
     enlarged = sam.task.upsampling(scene.placement)
     for mask, logits in zip(result, result.logits, strict=True):
@@ -80,7 +80,7 @@ def test_masks_are_where_the_logits_are():
 
 def test_a_mask_as_a_prompt():
     sam = model()
-    scene = sam.encode(PICTURE)
+    scene = sam.encode(IMAGE)
     first = sam.predict(scene, points=places(1), keep_logits=True).best()
     sam.predict(scene, points=places(1), mask=first.logits[0])
     assert sam.runtime.calls[-1] == ("refine_masks", 1)
@@ -90,7 +90,7 @@ def test_a_mask_as_a_prompt():
 
 def test_no_box_gives_no_mask():
     sam = model()
-    result = sam.predict(PICTURE, boxes=np.zeros((0, 4)), keep_logits=True)
+    result = sam.predict(IMAGE, boxes=np.zeros((0, 4)), keep_logits=True)
     assert len(result) == 0
     assert result.boxes.shape == (0, 4)
     assert result.logits.shape == (0, 256, 256)
@@ -99,7 +99,7 @@ def test_no_box_gives_no_mask():
 
 def test_ten_thousand_prompts_are_held_as_runs():
     sam = model()
-    scene = sam.encode(PICTURE)
+    scene = sam.encode(IMAGE)
     boxes = np.tile(np.array([[10, 10, 60, 60]]), (10_000, 1))
     # the answers are made up here: what is tested is that they are not collected as arrays
     logits = np.full((1, 4, 256, 256), -9, np.float32)
@@ -126,11 +126,11 @@ def test_ten_thousand_prompts_are_held_as_runs():
         ({}, "a prompt needs points, boxes or a mask"),
         ({"boxes": [[5, 5, 5, 9]]}, "empty or inverted"),
         ({"boxes": [[50, 5, 40, 9]]}, "empty or inverted"),
-        ({"boxes": [[700, 5, 740, 9]]}, "lies outside the picture of 640 x 480"),
+        ({"boxes": [[700, 5, 740, 9]]}, "lies outside the image of 640 x 480"),
         ({"boxes": [[5, 5, np.nan, 9]]}, "finite"),
         ({"points": [[np.inf, 3]]}, "finite"),
-        ({"points": [[3, 481]]}, "outside the picture"),
-        ({"points": [[-1, 3]]}, "outside the picture"),
+        ({"points": [[3, 481]]}, "outside the image"),
+        ({"points": [[-1, 3]]}, "outside the image"),
         ({"points": [[3, 3]], "labels": [2]}, "labels must be 1"),
         ({"points": [[3, 3]], "labels": [1, 0]}, "labels must be"),
         ({"labels": [1]}, "labels belong to points"),
@@ -144,27 +144,27 @@ def test_ten_thousand_prompts_are_held_as_runs():
 def test_prompts_that_make_no_sense(prompt, problem):
     sam = model()
     with pytest.raises(ValueError, match=problem):
-        sam.predict(PICTURE, **prompt)
+        sam.predict(IMAGE, **prompt)
     assert all(function == "encode_image" for function, _ in sam.runtime.calls)
 
 
-def test_a_box_that_reaches_beyond_the_picture_is_cut():
+def test_a_box_that_reaches_beyond_the_image_is_cut():
     sam = model()
-    scene = sam.encode(PICTURE)
+    scene = sam.encode(IMAGE)
     cut = sam.predict(scene, boxes=[-50, -20, 300, 900])
     assert [mask.rle for mask in cut] == [mask.rle for mask in sam.predict(scene, boxes=[0, 0, 300, 480])]
 
 
-def test_pictures_that_cannot_be_read(tmp_path):
+def test_images_that_cannot_be_read(tmp_path):
     (tmp_path / "x.jpg").write_bytes(b"nothing")
-    with pytest.raises(PictureError, match=r"x\.jpg"):
+    with pytest.raises(ImageError, match=r"x\.jpg"):
         model().predict(tmp_path / "x.jpg", points=places(1))
-    with pytest.raises(ValueError, match="prompts are for one picture"):
-        model().predict([PICTURE], points=places(1))
+    with pytest.raises(ValueError, match="prompts are for one image"):
+        model().predict([IMAGE], points=places(1))
 
 
 def test_scores_and_boxes_are_of_the_masks():
-    result = model().predict(PICTURE, points=places(4)[:, None])
+    result = model().predict(IMAGE, points=places(4)[:, None])
     for index, mask in enumerate(result):
         rows, columns = np.nonzero(mask.decode())
         assert mask.area == len(rows) == result.areas[index]

@@ -27,11 +27,11 @@ def make(name, precision):
 )
 def test_wrong_inputs_are_refused_by_name(name, array, message):
     with pytest.raises(ValueError, match=message):
-        make(name, "fp32").run("forward", {"picture": array})
+        make(name, "fp32").run("forward", {"image": array})
 
 
 @pytest.mark.parametrize("name", ["eager", "openvino"])
 def test_read_only_arrays(name):
-    picture = tiny.picture(64, 96)[None]
-    picture.setflags(write=False)
-    make(name, "fp32").run("forward", {"picture": picture})
+    image = tiny.image(64, 96)[None]
+    image.setflags(write=False)
+    make(name, "fp32").run("forward", {"image": image})

@@ -35,12 +35,12 @@ def reference():
     network, manifest = tiny.stored()
     network = copy.deepcopy(network).double()
 
-    def run(pictures: np.ndarray) -> np.ndarray:
-        normalised = (torch.from_numpy(pictures).double() / 255 - torch.tensor(manifest.mean)) / torch.tensor(
+    def run(images: np.ndarray) -> np.ndarray:
+        normalized = (torch.from_numpy(images).double() / 255 - torch.tensor(manifest.mean)) / torch.tensor(
             manifest.std
         )
         with torch.inference_mode():
-            return network(normalised.permute(0, 3, 1, 2)).numpy()
+            return network(normalized.permute(0, 3, 1, 2)).numpy()
 
     return run
 
@@ -56,13 +56,13 @@ def test_the_same_logits_at_every_size_in_any_order(name, precision, reference):
     runtime = make(name, precision)
     assert (runtime.name, runtime.precision, runtime.device) == (name, precision, "cpu")
     for index, size in enumerate(SIZES if precision == "fp32" else SIZES[:3]):
-        picture = tiny.picture(*size, seed=index)[None]
-        outputs = runtime.run("forward", {"picture": picture})
+        image = tiny.image(*size, seed=index)[None]
+        outputs = runtime.run("forward", {"image": image})
         assert outputs.keys() == {"logits"}
         logits = outputs["logits"]
         assert logits.dtype == np.float32
         assert np.isfinite(logits).all()
-        expected = reference(picture)
+        expected = reference(image)
         if precision == "fp32":
             assert difference(logits, expected) <= 5e-4
         else:
@@ -72,48 +72,48 @@ def test_the_same_logits_at_every_size_in_any_order(name, precision, reference):
 @pytest.mark.parametrize("name", ["eager", "openvino"])
 def test_batches(name, reference):
     runtime = make(name, "fp32")
-    pictures = np.stack([tiny.picture(64, 96, seed=seed) for seed in range(3)])
-    logits = runtime.run("forward", {"picture": pictures})["logits"]
+    images = np.stack([tiny.image(64, 96, seed=seed) for seed in range(3)])
+    logits = runtime.run("forward", {"image": images})["logits"]
     assert logits.shape == (3, 11, 8, 12)
-    assert difference(logits, reference(pictures)) <= 5e-4
+    assert difference(logits, reference(images)) <= 5e-4
 
 
 @pytest.mark.parametrize("name", ["eager", "openvino"])
 def test_outputs_belong_to_the_caller_and_inputs_stay(name):
     runtime = make(name, "fp32")
-    first, second = (tiny.picture(64, 96, seed=seed)[None] for seed in (0, 1))
+    first, second = (tiny.image(64, 96, seed=seed)[None] for seed in (0, 1))
     kept_input = first.copy()
-    logits = runtime.run("forward", {"picture": first})["logits"]
+    logits = runtime.run("forward", {"image": first})["logits"]
     kept = logits.copy()
-    runtime.run("forward", {"picture": second})
+    runtime.run("forward", {"image": second})
     assert np.array_equal(logits, kept)
     assert np.array_equal(first, kept_input)
     logits[:] = 7
-    again = runtime.run("forward", {"picture": first})["logits"]
+    again = runtime.run("forward", {"image": first})["logits"]
     assert difference(again, kept) < 1e-5
 
 
 @pytest.mark.parametrize("name", ["eager", "openvino"])
 def test_inputs_of_any_layout(name):
     runtime = make(name, "fp32")
-    picture = tiny.picture(64, 96)[None]
-    expected = runtime.run("forward", {"picture": picture})["logits"]
-    read_only = picture.copy()
+    image = tiny.image(64, 96)[None]
+    expected = runtime.run("forward", {"image": image})["logits"]
+    read_only = image.copy()
     read_only.setflags(write=False)
     spread = np.zeros((1, 64, 192, 3), np.uint8)[:, :, ::2]
-    spread[:] = picture
-    backwards = np.ascontiguousarray(picture[:, ::-1])[:, ::-1]
-    for other in (read_only, spread, backwards, np.asfortranarray(picture)):
-        assert difference(runtime.run("forward", {"picture": other})["logits"], expected) < 1e-5
+    spread[:] = image
+    backwards = np.ascontiguousarray(image[:, ::-1])[:, ::-1]
+    for other in (read_only, spread, backwards, np.asfortranarray(image)):
+        assert difference(runtime.run("forward", {"image": other})["logits"], expected) < 1e-5
 
 
 @pytest.mark.parametrize("name", ["eager", "openvino"])
 @pytest.mark.parametrize(
     ("function", "tensors", "message"),
     [
-        ("encode_image", {"picture": np.zeros((1, 32, 32, 3), np.uint8)}, "'encode_image'"),
-        ("forward", {"image": np.zeros((1, 32, 32, 3), np.uint8)}, r"'picture' is missing.*image"),
-        ("forward", {}, "'picture' is missing"),
+        ("encode_image", {"image": np.zeros((1, 32, 32, 3), np.uint8)}, "'encode_image'"),
+        ("forward", {"image": np.zeros((1, 32, 32, 3), np.uint8)}, r"'image' is missing.*image"),
+        ("forward", {}, "'image' is missing"),
     ],
 )
 def test_wrong_functions_and_missing_inputs_are_refused_by_name(name, function, tensors, message):
@@ -125,16 +125,14 @@ def test_wrong_functions_and_missing_inputs_are_refused_by_name(name, function, 
 @pytest.mark.parametrize("name", ["eager", "openvino"])
 def test_threads_share_a_model(name):
     runtime = make(name, "fp32")
-    pictures = [tiny.picture(*SIZES[index % 3], seed=index)[None] for index in range(6)]
-    expected = [runtime.run("forward", {"picture": picture})["logits"] for picture in pictures]
+    images = [tiny.image(*SIZES[index % 3], seed=index)[None] for index in range(6)]
+    expected = [runtime.run("forward", {"image": image})["logits"] for image in images]
     together = threading.Barrier(4)
 
     def work(thread: int) -> float:
         together.wait()
         order = [(index + thread) % 6 for index in range(6)] * 3
-        return max(
-            difference(runtime.run("forward", {"picture": pictures[i]})["logits"], expected[i]) for i in order
-        )
+        return max(difference(runtime.run("forward", {"image": images[i]})["logits"], expected[i]) for i in order)
 
     with ThreadPoolExecutor(4) as pool:
         assert max(pool.map(work, range(4))) < 1e-5
@@ -208,7 +206,7 @@ def test_the_precision_hint_is_always_given(monkeypatch, precision):
     monkeypatch.setattr(core, "compile_model", compile_model)
     runtime = OpenVINORuntime(tiny.graph(), precision=precision, threads=1)
     for size in [(32, 32), (32, 64), (32, 64)]:
-        runtime.run("forward", {"picture": tiny.picture(*size)[None]})
+        runtime.run("forward", {"image": tiny.image(*size)[None]})
     # static, dynamic, static
     assert seen == [{"fp32": "f32", "bf16": "bf16"}[precision]] * 3
 
@@ -221,14 +219,14 @@ def test_few_static_shapes_are_kept():
     forward._compile = lambda model: compiled.append(model.is_dynamic()) or original(model)
     sizes = [(32, 32 * n) for n in range(1, 8)]
     for size in sizes:
-        runtime.run("forward", {"picture": tiny.picture(*size)[None]})
+        runtime.run("forward", {"image": tiny.image(*size)[None]})
     assert compiled == [False, True]
     for _ in range(3):
-        runtime.run("forward", {"picture": tiny.picture(*sizes[3])[None]})
+        runtime.run("forward", {"image": tiny.image(*sizes[3])[None]})
     assert compiled == [False, True, False]
     for _ in range(2):
         for size in sizes:
-            runtime.run("forward", {"picture": tiny.picture(*size)[None]})
+            runtime.run("forward", {"image": tiny.image(*size)[None]})
     # the rest stays with the dynamic graph instead of driving others out
     assert compiled == [False, True] + [False] * (openvino.STATIC_SHAPES - 1)
 
@@ -257,15 +255,15 @@ def test_the_network_of_an_eager_runtime_is_a_copy():
     network = tiny.network()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     runtime = EagerRuntime(network.train(), tiny.manifest(), device="cpu")
-    picture = {"picture": tiny.picture(64, 64)[None]}
-    expected = runtime.run("forward", picture)["logits"]
+    image = {"image": tiny.image(64, 64)[None]}
+    expected = runtime.run("forward", image)["logits"]
     assert network.training
     assert all(parameter.requires_grad for parameter in network.parameters())
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.zero_()
-    assert np.array_equal(runtime.run("forward", picture)["logits"], expected)
+    assert np.array_equal(runtime.run("forward", image)["logits"], expected)
 
 
 # --- graph files that are none

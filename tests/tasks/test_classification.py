@@ -1,4 +1,4 @@
-"""A picture into a classifier's input, and its logits into names and probabilities."""
+"""An image into a classifier's input, and its logits into names and probabilities."""
 
 import errno
 import json
@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from densevit.core.classes import class_table, imagenet_wnids
-from densevit.imaging import PictureError, Placement, Size, SizePolicy
+from densevit.core.classes import imagenet_wnids, read_class_table
+from densevit.imaging import ImageError, Placement, Size, SizePolicy
 from densevit.runtimes.eager import EagerRuntime
-from densevit.tasks.classification import Classification, ClassificationResult, Guess, classification_task
-from densevit.tasks.table import task_for
-from densevit.zoo import ZOO, find
+from densevit.tasks.classification import Classification, ClassificationResult, Guess, make_classification_task
+from densevit.tasks.table import make_task
+from densevit.zoo import ZOO, find_model
 from helpers import tiny
 from test_torch_free_verbs import NAMES, classifier, classifier_manifest
 
@@ -33,7 +33,7 @@ def result(*logits: float) -> ClassificationResult:
 
 
 def test_imagenet_has_a_thousand_classes_of_different_names():
-    names = class_table("imagenet").names
+    names = read_class_table("imagenet").names
     assert len(names) == len(set(names)) == 1000
     assert names[0] == "tench"
     assert all(name and name == name.strip() and name.isprintable() for name in names)
@@ -60,21 +60,21 @@ def test_wordnet_identifiers_are_in_the_order_of_the_outputs():
     ],
 )
 def test_well_known_classes_are_where_everybody_has_them(index, wnid, name):
-    assert class_table("imagenet").names[index] == name
+    assert read_class_table("imagenet").names[index] == name
     assert imagenet_wnids()[index] == wnid
 
 
 @pytest.mark.parametrize("name", [name for name, entry in ZOO.items() if entry.task == "classification"])
 def test_published_classifiers_know_these_names(name):
-    assert task_for(find(name).manifest()).class_names == class_table("imagenet").names
+    assert make_task(find_model(name).manifest()).class_names == read_class_table("imagenet").names
 
 
 # --- the input
 
 
-def published(picture: np.ndarray, side: int, crop_ratio: float) -> np.ndarray:
-    """Shorter side to ceil(side / crop_ratio), bicubic by Pillow, then the centre (reference, section 5)."""
-    image = Image.fromarray(picture)
+def published(image: np.ndarray, side: int, crop_ratio: float) -> np.ndarray:
+    """Shorter side to ceil(side / crop_ratio), bicubic by Pillow, then the center (reference, section 5)."""
+    image = Image.fromarray(image)
     short = math.ceil(side / crop_ratio)
     width, height = (int(short * length / min(image.size)) for length in image.size)
     image = image.resize((width, height), Image.Resampling.BICUBIC)
@@ -96,20 +96,20 @@ def published(picture: np.ndarray, side: int, crop_ratio: float) -> np.ndarray:
     ],
 )
 def test_published_models_see_what_the_published_evaluation_shows(name, side, crop_ratio, size):
-    task = task_for(find(name).manifest(), size=size)
+    task = make_task(find_model(name).manifest(), size=size)
     for shape in ((300, 400), (401, 250), (224, 224), (60, 50)):
-        picture = tiny.picture(*shape)
-        tensors, placement = task.preprocess(picture)
-        assert np.array_equal(tensors["picture"], published(picture, side, crop_ratio)[None])
-        assert (placement.picture, placement.tensor) == (shape, (side, side))
+        image = tiny.image(*shape)
+        tensors, placement = task.preprocess(image)
+        assert np.array_equal(tensors["image"], published(image, side, crop_ratio)[None])
+        assert (placement.image, placement.tensor) == (shape, (side, side))
     assert str(task.size) == f"exact:{side}x{side}"
 
 
 @pytest.mark.parametrize(("height", "width"), [(224, 320), (32, 32), (448, 256)])
 def test_other_exact_sizes_are_cropped_too(height, width):
-    task = classification_task(find("cls-b1-r224").manifest(), size=f"exact:{height}x{width}")
-    tensors, placement = task.preprocess(tiny.picture(300, 400))
-    assert tensors["picture"].shape == (1, height, width, 3)
+    task = make_classification_task(find_model("cls-b1-r224").manifest(), size=f"exact:{height}x{width}")
+    tensors, placement = task.preprocess(tiny.image(300, 400))
+    assert tensors["image"].shape == (1, height, width, 3)
     assert placement.tensor == (height, width)
     assert all(
         content >= math.ceil(side / 0.95) for content, side in zip(placement.content, (height, width), strict=True)
@@ -120,13 +120,13 @@ def test_other_exact_sizes_are_cropped_too(height, width):
 @pytest.mark.parametrize("text", ["exact:230x224", "exact:224x230", "exact:16x16", "exact:224x225"])
 def test_exact_sizes_that_the_network_cannot_take_are_refused(text):
     with pytest.raises(ValueError, match=rf"got {text}; allowed for cls-b1-r224: multiples of 32"):
-        classification_task(find("cls-b1-r224").manifest(), size=text)
+        make_classification_task(find_model("cls-b1-r224").manifest(), size=text)
 
 
 @pytest.mark.parametrize("text", ["huge", "exact:0x0", "exact:224", "224", "short:0"])
 def test_what_is_no_size_is_refused(text):
     with pytest.raises(ValueError, match=r"size: got .*; allowed: native"):
-        classification_task(find("cls-b1-r224").manifest(), size=text)
+        make_classification_task(find_model("cls-b1-r224").manifest(), size=text)
 
 
 @pytest.mark.parametrize(
@@ -138,15 +138,15 @@ def test_what_is_no_size_is_refused(text):
         ("long:96", (64, 96), (64, 96)),
     ],
 )
-def test_other_sizes_show_the_whole_picture(text, content, tensor):
-    task = classification_task(find("cls-b1-r224").manifest(), size=text)
-    picture = tiny.picture(100, 150)
-    tensors, placement = task.preprocess(picture)
+def test_other_sizes_show_the_whole_image(text, content, tensor):
+    task = make_classification_task(find_model("cls-b1-r224").manifest(), size=text)
+    image = tiny.image(100, 150)
+    tensors, placement = task.preprocess(image)
     height, width = content
     assert placement == Placement(Size(100, 150), Size(*content), Size(*tensor))
-    (shown,) = tensors["picture"]
+    (shown,) = tensors["image"]
     assert shown.shape == (*tensor, 3)
-    whole = Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC)
+    whole = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
     assert np.array_equal(shown[:height, :width], np.asarray(whole))
     # padded with what was there, not with black
     assert (shown[:height, width:] == shown[:height, width - 1 : width]).all()
@@ -154,22 +154,22 @@ def test_other_sizes_show_the_whole_picture(text, content, tensor):
 
 
 def test_a_strip_is_refused():
-    task = classification_task(find("cls-b1-r224").manifest())
-    with pytest.raises(PictureError, match="picture of 1 x 20000"):
+    task = make_classification_task(find_model("cls-b1-r224").manifest())
+    with pytest.raises(ImageError, match="image of 1 x 20000"):
         task.preprocess(np.zeros((1, 20_000, 3), np.uint8))
 
 
 def test_the_manifest_sets_the_task():
     manifest = classifier_manifest(size="exact:48x48", multiple=16, resize="pil_bilinear", crop_ratio=0.5)
-    task = task_for(manifest)
+    task = make_task(manifest)
     assert isinstance(task, Classification)
     assert (task.class_names, task.crop_ratio, task.resize) == (NAMES, 0.5, "pil_bilinear")
-    picture = tiny.picture(60, 75)
-    tensors, placement = task.preprocess(picture)
+    image = tiny.image(60, 75)
+    tensors, placement = task.preprocess(image)
     assert placement.content == (96, 120)
-    expected = Image.fromarray(picture).resize((120, 96), Image.Resampling.BILINEAR).crop((36, 24, 84, 72))
-    assert np.array_equal(tensors["picture"][0], np.asarray(expected))
-    assert str(task_for(manifest, size="published").size) == "exact:96x96"
+    expected = Image.fromarray(image).resize((120, 96), Image.Resampling.BILINEAR).crop((36, 24, 84, 72))
+    assert np.array_equal(tensors["image"][0], np.asarray(expected))
+    assert str(make_task(manifest, size="published").size) == "exact:96x96"
 
 
 # --- what passes between the task and a runtime
@@ -178,25 +178,25 @@ def test_the_manifest_sets_the_task():
 @pytest.mark.parametrize("size", [None, "published", "native", "short:50", "exact:32x96"])
 def test_signatures_are_what_passes_between_task_and_runtime(size):
     manifest = classifier_manifest()
-    task = task_for(manifest, size=size)
+    task = make_task(manifest, size=size)
     ((name, signature),) = task.signatures.items()
     (source,), (target,) = signature.inputs, signature.outputs
     assert (name, source.name, source.dtype, source.shape) == (
         "forward",
-        "picture",
+        "image",
         "uint8",
         ("batch", "height", "width", 3),
     )
     assert (target.name, target.dtype, target.shape) == ("logits", "float32", ("batch", 7))
-    tensors, placement = task.preprocess(tiny.picture(70, 90))
-    assert tensors.keys() == {"picture"}
+    tensors, placement = task.preprocess(tiny.image(70, 90))
+    assert tensors.keys() == {"image"}
     signature.check_inputs(tensors)
     tiny.one_thread()
     raw = EagerRuntime(classifier(), manifest, device="cpu", threads=1).run(name, tensors)
     target.check(raw["logits"])
     answer = task.postprocess(raw, placement)
-    # the same by PyTorch alone: normalised as published
-    x = torch.from_numpy(tensors["picture"]).permute(0, 3, 1, 2) / 255
+    # the same by PyTorch alone: normalized as published
+    x = torch.from_numpy(tensors["image"]).permute(0, 3, 1, 2) / 255
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     with torch.inference_mode():
         expected = classifier()((x - mean) / std)[0].softmax(0)
@@ -216,8 +216,8 @@ def test_signatures_are_what_passes_between_task_and_runtime(size):
     ],
 )
 def test_other_logits_are_refused(logits, message):
-    task = task_for(classifier_manifest())
-    _, placement = task.preprocess(tiny.picture(64, 64))
+    task = make_task(classifier_manifest())
+    _, placement = task.preprocess(tiny.image(64, 64))
     with pytest.raises(ValueError, match=message):
         task.postprocess({"logits": logits}, placement)
 
@@ -225,8 +225,8 @@ def test_other_logits_are_refused(logits, message):
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_logits_that_are_no_numbers_are_refused(value):
     # as segmentation does: half precision can overflow
-    task = task_for(classifier_manifest())
-    _, placement = task.preprocess(tiny.picture(64, 64))
+    task = make_task(classifier_manifest())
+    _, placement = task.preprocess(tiny.image(64, 64))
     with np.errstate(invalid="ignore"), pytest.raises(ValueError, match="finite"):
         task.postprocess({"logits": np.full((1, 7), value, np.float32)}, placement).top()
 
@@ -273,7 +273,7 @@ def test_of_equals_the_first_in_the_table_comes_first():
     # equal as probabilities, but not as logits
     assert [guess.index for guess in result(-200, -100, 0, -150).top(4)] == [2, 1, 3, 0]
     many = np.arange(1000, dtype=np.float32) % 3
-    guesses = ClassificationResult(many, class_table("imagenet").names, PLACEMENT).top(1000)
+    guesses = ClassificationResult(many, read_class_table("imagenet").names, PLACEMENT).top(1000)
     assert [guess.index for guess in guesses] == [*range(2, 1000, 3), *range(1, 1000, 3), *range(0, 1000, 3)]
 
 
@@ -351,8 +351,8 @@ def test_a_guess_is_index_name_and_probability():
 
 def test_a_classifier_made_by_hand():
     task = Classification(("no", "yes"), size=SizePolicy.parse("exact:32x32"))
-    tensors, placement = task.preprocess(tiny.picture(40, 40))
+    tensors, placement = task.preprocess(tiny.image(40, 40))
     # the whole shorter side, bicubic
-    assert np.array_equal(tensors["picture"][0], published(tiny.picture(40, 40), 32, 1.0))
+    assert np.array_equal(tensors["image"][0], published(tiny.image(40, 40), 32, 1.0))
     answer = task.postprocess({"logits": np.array([[0, 1]], np.float32)}, placement)
     assert answer.top(1)[0].name == "yes"

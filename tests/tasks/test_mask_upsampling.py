@@ -1,4 +1,4 @@
-"""Masks at the picture's size, in windows, against the published two steps in PyTorch."""
+"""Masks at the image's size, in windows, against the published two steps in PyTorch."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A picture into the encoder of a Segment Anything model, against the published steps in Pillow and numpy."""
+"""An image into the encoder of a Segment Anything model, against the published steps in Pillow and numpy."""
 
 import numpy as np
 import pytest
@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from densevit.imaging import PictureError, Placement, Size, SizePolicy
-from densevit.tasks.promptable import Promptable, Scene, promptable_task
-from densevit.tasks.table import task_for
-from densevit.zoo import ZOO, find
+from densevit.imaging import ImageError, Placement, Size, SizePolicy
+from densevit.tasks.promptable import Promptable, Scene, make_promptable_task
+from densevit.tasks.table import make_task
+from densevit.zoo import ZOO, find_model
 from helpers import tiny
 
 # reference/efficientvit.md, section 7; levels of 0..255
@@ -26,27 +26,27 @@ SIDES = {
 }
 
 
-def published(picture: np.ndarray, side: int) -> tuple[np.ndarray, tuple[int, int]]:
-    """-> (3, side, side), and the size to which the picture is resized."""
-    scale = side / max(picture.shape[:2])
-    height, width = (int(length * scale + 0.5) for length in picture.shape[:2])
-    image = Image.fromarray(picture)
-    if max(picture.shape[:2]) != side:
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
+def published(image: np.ndarray, side: int) -> tuple[np.ndarray, tuple[int, int]]:
+    """-> (3, side, side), and the size to which the image is resized."""
+    scale = side / max(image.shape[:2])
+    height, width = (int(length * scale + 0.5) for length in image.shape[:2])
+    pillow_image = Image.fromarray(image)
+    if max(image.shape[:2]) != side:
+        pillow_image = pillow_image.resize((width, height), Image.Resampling.BILINEAR)
     square = np.zeros((side, side, 3))
-    square[:height, :width] = (np.asarray(image).astype(float) - MEAN) / STD
+    square[:height, :width] = (np.asarray(pillow_image).astype(float) - MEAN) / STD
     return square.transpose(2, 0, 1), (height, width)
 
 
-def check(task: Promptable, picture: np.ndarray, side: int) -> None:
-    expected, content = published(picture, side)
-    tensors, placement = task.preprocess(picture)
-    (image,) = tensors["image"]
+def check(task: Promptable, image: np.ndarray, side: int) -> None:
+    expected, content = published(image, side)
+    tensors, placement = task.preprocess(image)
+    (tensor,) = tensors["image"]
     assert tensors.keys() == {"image"}
-    assert image.dtype == np.float32
-    assert image.shape == expected.shape
-    assert np.abs(image - expected).max() < 1e-5
-    assert placement == Placement(Size.of(picture), Size(*content), Size(side, side))
+    assert tensor.dtype == np.float32
+    assert tensor.shape == expected.shape
+    assert np.abs(tensor - expected).max() < 1e-5
+    assert placement == Placement(Size.of(image), Size(*content), Size(side, side))
 
 
 SHAPES = [(480, 640), (640, 480), (300, 300), (60, 50), (1200, 1201), (100, 1500), (5, 1024), (1024, 3), (1, 1)]
@@ -56,17 +56,17 @@ SHAPES = [(480, 640), (640, 480), (300, 300), (60, 50), (1200, 1201), (100, 1500
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", ["sam-l0", "sam-xl0"])
 def test_it_is_the_published_preprocessing(name, shape, size):
-    check(task_for(find(name).manifest(), size=size), tiny.picture(*shape), SIDES[name])
+    check(make_task(find_model(name).manifest(), size=size), tiny.image(*shape), SIDES[name])
 
 
 @pytest.mark.parametrize("name", SIDES)
-def test_a_picture_of_that_side_is_not_resized(name):
+def test_a_image_of_that_side_is_not_resized(name):
     side = SIDES[name]
-    picture = tiny.picture(side // 2 + 1, side)
-    tensors, placement = task_for(find(name).manifest()).preprocess(picture)
-    image = tensors["image"][0, :, : side // 2 + 1].transpose(1, 2, 0)
-    assert placement.content == Size.of(picture)
-    assert np.array_equal(np.rint(image * STD + MEAN), picture)
+    image = tiny.image(side // 2 + 1, side)
+    tensors, placement = make_task(find_model(name).manifest()).preprocess(image)
+    content = tensors["image"][0, :, : side // 2 + 1].transpose(1, 2, 0)
+    assert placement.content == Size.of(image)
+    assert np.array_equal(np.rint(content * STD + MEAN), image)
     assert not tensors["image"][0, :, side // 2 + 1 :].any()
 
 
@@ -77,9 +77,9 @@ def test_any_aspect_ratio(height, width):
     small = Promptable(tuple(MEAN / 255), tuple(STD / 255), size=SizePolicy.parse("long:64"), side_px=64)
     if min(height, width) * 64 < max(height, width) / 2:
         # would vanish; the official code fails there
-        assert min(small.preprocess(tiny.picture(height, width))[1].content) == 1
+        assert min(small.preprocess(tiny.image(height, width))[1].content) == 1
     else:
-        check(small, tiny.picture(height, width), 64)
+        check(small, tiny.image(height, width), 64)
 
 
 @pytest.mark.parametrize(
@@ -87,20 +87,20 @@ def test_any_aspect_ratio(height, width):
     [((5, 1024), (3, 512)), ((1, 1024), (1, 512)), ((1024, 3), (512, 2)), ((333, 500), (341, 512))],
 )
 def test_halves_are_rounded_up(shape, content):
-    _, placement = task_for(find("sam-l0").manifest()).preprocess(np.zeros((*shape, 3), np.uint8))
+    _, placement = make_task(find_model("sam-l0").manifest()).preprocess(np.zeros((*shape, 3), np.uint8))
     assert placement.content == content
 
 
 @pytest.mark.parametrize("shape", [(1, 5000), (5000, 1)])
 def test_a_side_never_vanishes(shape):
-    tensors, placement = task_for(find("sam-l0").manifest()).preprocess(np.full((*shape, 3), 255, np.uint8))
+    tensors, placement = make_task(find_model("sam-l0").manifest()).preprocess(np.full((*shape, 3), 255, np.uint8))
     assert sorted(placement.content) == [1, 512]
     assert (tensors["image"] != 0).sum() == 3 * 512
 
 
-def test_padding_is_zero_after_normalisation():
-    # black is far below zero once it is normalised
-    task = task_for(find("sam-l0").manifest())
+def test_padding_is_zero_after_normalization():
+    # black is far below zero once it is normalized
+    task = make_task(find_model("sam-l0").manifest())
     black = task.preprocess(np.zeros((100, 200, 3), np.uint8))[0]["image"][0]
     assert np.abs(black[:, :256] + (MEAN / STD)[:, None, None]).max() < 1e-5
     assert black[:, :256].max() < -1.8
@@ -110,12 +110,12 @@ def test_padding_is_zero_after_normalisation():
     assert not tall[:, :, 256:].any()
 
 
-def test_points_of_the_picture_in_the_encoders_input():
-    _, placement = task_for(find("sam-xl0").manifest()).preprocess(np.zeros((300, 400, 3), np.uint8))
+def test_points_of_the_image_in_the_encoders_input():
+    _, placement = make_task(find_model("sam-xl0").manifest()).preprocess(np.zeros((300, 400, 3), np.uint8))
     points = [[0, 0], [400, 300], [100, 30]]
     there = placement.points_to_tensor(points)
     assert there == pytest.approx(np.array([[0, 0], [1024, 768], [256, 76.8]]))
-    assert placement.points_to_picture(there) == pytest.approx(np.array(points))
+    assert placement.points_to_image(there) == pytest.approx(np.array(points))
     assert placement.offset == (0, 0)
 
 
@@ -124,16 +124,16 @@ def test_points_of_the_picture_in_the_encoders_input():
 
 @pytest.mark.parametrize("name", SIDES)
 def test_the_published_size_is_the_default(name):
-    task = promptable_task(find(name).manifest())
+    task = make_promptable_task(find_model(name).manifest())
     assert str(task.size) == f"long:{SIDES[name]}"
     assert task.side_px == SIDES[name]
-    assert str(promptable_task(find(name).manifest(), size="published").size) == f"long:{SIDES[name]}"
+    assert str(make_promptable_task(find_model(name).manifest(), size="published").size) == f"long:{SIDES[name]}"
     assert SIDES.keys() == {name for name, entry in ZOO.items() if entry.task == "promptable"}
 
 
 def test_a_smaller_size_leaves_more_room():
-    task = promptable_task(find("sam-l0").manifest(), size="long:100")
-    tensors, placement = task.preprocess(tiny.picture(300, 200))
+    task = make_promptable_task(find_model("sam-l0").manifest(), size="long:100")
+    tensors, placement = task.preprocess(tiny.image(300, 200))
     assert (placement.content, placement.tensor) == ((100, 67), (512, 512))
     image = tensors["image"][0].copy()
     assert image.shape == (3, 512, 512)
@@ -152,22 +152,22 @@ def test_a_smaller_size_leaves_more_room():
 def test_other_sizes_are_refused(name, size):
     message = rf"size: got {size}; allowed for promptable models: long:S, S at most {SIDES[name]}"
     with pytest.raises(ValueError, match=message):
-        promptable_task(find(name).manifest(), size=size)
+        make_promptable_task(find_model(name).manifest(), size=size)
 
 
 @pytest.mark.parametrize("size", ["huge", "long:0", "long", "512"])
 def test_what_is_no_size_is_refused(size):
     with pytest.raises(ValueError, match=r"size: got .*; allowed: native"):
-        promptable_task(find("sam-l0").manifest(), size=size)
+        make_promptable_task(find_model("sam-l0").manifest(), size=size)
 
 
 @pytest.mark.parametrize(
-    "picture", [np.zeros((8, 8, 4), np.uint8), np.zeros((8, 8, 3), np.float32), np.zeros((0, 8, 3), np.uint8)]
+    "image", [np.zeros((8, 8, 4), np.uint8), np.zeros((8, 8, 3), np.float32), np.zeros((0, 8, 3), np.uint8)]
 )
-def test_other_pictures_are_refused(picture):
-    with pytest.raises(ValueError, match="picture: got") as caught:
-        task_for(find("sam-l0").manifest()).preprocess(picture)
-    assert not isinstance(caught.value, PictureError)
+def test_other_images_are_refused(image):
+    with pytest.raises(ValueError, match="image: got") as caught:
+        make_task(find_model("sam-l0").manifest()).preprocess(image)
+    assert not isinstance(caught.value, ImageError)
 
 
 # --- what passes between the task and a runtime
@@ -176,13 +176,13 @@ def test_other_pictures_are_refused(picture):
 @pytest.mark.parametrize("name", SIDES)
 def test_signatures_are_what_passes_between_task_and_runtime(name):
     side = SIDES[name]
-    task = task_for(find(name).manifest())
+    task = make_task(find_model(name).manifest())
     assert list(task.signatures) == ["encode_image", "decode_masks", "refine_masks", "propose_masks"]
     signature = task.signatures["encode_image"]
     (source,), (target,) = signature.inputs, signature.outputs
     assert (source.name, source.dtype, source.shape) == ("image", "float32", ("batch", 3, side, side))
     assert (target.name, target.dtype, target.shape) == ("embedding", "float32", ("batch", 256, 64, 64))
-    tensors, _ = task.preprocess(tiny.picture(60, 90))
+    tensors, _ = task.preprocess(tiny.image(60, 90))
     signature.check_inputs(tensors)
     with pytest.raises(ValueError, match="image must be float32"):
         signature.check_inputs({"image": tensors["image"][:, :, : side - 16]})
@@ -193,16 +193,16 @@ def test_an_encoder_takes_it_and_gives_a_scene():
     from densevit.runtimes.eager import EagerRuntime
 
     tiny.one_thread()
-    manifest = find("sam-l0").manifest()
-    task = task_for(manifest)
-    picture = tiny.picture(60, 90)
-    tensors, placement = task.preprocess(picture)
+    manifest = find_model("sam-l0").manifest()
+    task = make_task(manifest)
+    image = tiny.image(60, 90)
+    tensors, placement = task.preprocess(image)
     raw = EagerRuntime(create_model("sam-l0").eval(), manifest, device="cpu").run("encode_image", tensors)
-    scene = task.postprocess(raw, placement, picture)
+    scene = task.postprocess(raw, placement, image)
     assert (scene.embedding.shape, scene.embedding.dtype) == ((256, 64, 64), np.float32)
     assert np.isfinite(scene.embedding).all()
     assert scene.placement is placement
-    assert scene.picture is picture
+    assert scene.image is image
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_an_encoder_takes_it_and_gives_a_scene():
     ],
 )
 def test_other_embeddings_are_refused(embedding):
-    task = task_for(find("sam-l0").manifest())
+    task = make_task(find_model("sam-l0").manifest())
     placement = Placement(Size(64, 64), Size(512, 512), Size(512, 512))
     with pytest.raises(ValueError, match=r"embedding must be float32 \('batch', 256, 64, 64\), got"):
         task.postprocess({"embedding": embedding}, placement)
@@ -226,4 +226,4 @@ def test_a_scene_validates_its_shape(shape):
     placement = Placement(Size(64, 64), Size(512, 512), Size(512, 512))
     with pytest.raises(ValueError, match=r"embedding is .*, must be \(256, 64, 64\)"):
         Scene(np.zeros(shape, np.float32), placement)
-    assert Scene(np.zeros((256, 64, 64), np.float32), placement).picture is None
+    assert Scene(np.zeros((256, 64, 64), np.float32), placement).image is None

@@ -1,4 +1,4 @@
-"""A picture into the network's input and its logits back to labels, against PyTorch's own interpolation."""
+"""An image into the network's input and its logits back to labels, against PyTorch's own interpolation."""
 
 import json
 import math
@@ -12,10 +12,10 @@ from PIL import Image
 from torch.nn import functional as F
 
 from densevit.core.manifest import Manifest, ManifestError
-from densevit.imaging import PictureError, Placement, Size, SizePolicy
+from densevit.imaging import ImageError, Placement, Size, SizePolicy
 from densevit.tasks.base import Signature, TensorSpec
-from densevit.tasks.segmentation import FORMATS, Segmentation, SegmentationResult, segmentation_task
-from densevit.tasks.table import task_for
+from densevit.tasks.segmentation import FORMATS, Segmentation, SegmentationResult, make_segmentation_task
+from densevit.tasks.table import make_task
 from helpers import tiny
 
 NAMES = ("road", "car", "sky")
@@ -35,7 +35,7 @@ def task(size: str = "native", classes: int = 3, **options) -> Segmentation:
 
 def random_logits(tensors: dict, classes: int = 3, seed: int = 0) -> np.ndarray:
     """(1, classes, H / 8, W / 8) float32 for that input, smooth enough to make regions."""
-    _, height, width, _ = tensors["picture"].shape
+    _, height, width, _ = tensors["image"].shape
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.randn(1, classes, max(1, height // 24), max(1, width // 24), generator=generator)
     smooth = F.interpolate(coarse, size=(height // 8, width // 8), mode="bilinear")
@@ -43,44 +43,44 @@ def random_logits(tensors: dict, classes: int = 3, seed: int = 0) -> np.ndarray:
 
 
 def sampled(logits: np.ndarray, placement: Placement) -> np.ndarray:
-    """(classes, H, W) float64: the bilinear definition, at the place where each picture pixel lies."""
+    """(classes, H, W) float64: the bilinear definition, at the place where each image pixel lies."""
     _, rows, columns = logits.shape
 
     def taps(pixels: int, content: int, tensor: int, count: int):
-        centres = (np.arange(pixels) + 0.5) * (content / pixels) * (count / tensor) - 0.5
-        centres = centres.clip(0, count - 1)
-        low = np.floor(centres).astype(int)
-        return low, np.minimum(low + 1, count - 1), centres - low
+        centers = (np.arange(pixels) + 0.5) * (content / pixels) * (count / tensor) - 0.5
+        centers = centers.clip(0, count - 1)
+        low = np.floor(centers).astype(int)
+        return low, np.minimum(low + 1, count - 1), centers - low
 
-    top, bottom, down = taps(placement.picture.height, placement.content.height, placement.tensor.height, rows)
-    left, right, across = taps(placement.picture.width, placement.content.width, placement.tensor.width, columns)
+    top, bottom, down = taps(placement.image.height, placement.content.height, placement.tensor.height, rows)
+    left, right, across = taps(placement.image.width, placement.content.width, placement.tensor.width, columns)
     wide = logits.astype(np.float64)
     rows_mixed = wide[:, top] * (1 - down)[:, None] + wide[:, bottom] * down[:, None]
     return rows_mixed[..., left] * (1 - across) + rows_mixed[..., right] * across
 
 
-def result_of(task: Segmentation, picture: np.ndarray, seed: int = 0) -> SegmentationResult:
-    tensors, placement = task.preprocess(picture)
+def result_of(task: Segmentation, image: np.ndarray, seed: int = 0) -> SegmentationResult:
+    tensors, placement = task.preprocess(image)
     logits = random_logits(tensors, len(task.class_names), seed)
-    return task.postprocess({"logits": logits}, placement, picture)
+    return task.postprocess({"logits": logits}, placement, image)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (77, 1), (31, 33), (32, 64), (65, 127), (128, 96)])
 @pytest.mark.parametrize("policy", ["native", "short:48", "long:70", "exact:40x72", "short:64/32"])
 def test_every_size_is_padded_to_the_multiple_by_its_edge(size, policy):
-    picture = tiny.picture(*size)
-    tensors, placement = task(policy).preprocess(picture)
-    (fitted,) = tensors["picture"]
+    image = tiny.image(*size)
+    tensors, placement = task(policy).preprocess(image)
+    (fitted,) = tensors["image"]
     assert fitted.dtype == np.uint8
-    assert tensors.keys() == {"picture"}
+    assert tensors.keys() == {"image"}
     assert fitted.shape == (*placement.tensor, 3)
-    assert placement.picture == size
+    assert placement.image == size
     assert placement.content == SizePolicy.parse(policy).working_size(Size(*size))
     for tensor, content in zip(placement.tensor, placement.content, strict=True):
         assert tensor == math.ceil(content / 32) * 32
     height, width = placement.content
     if placement.content == size:
-        assert np.array_equal(fitted[:height, :width], picture)
+        assert np.array_equal(fitted[:height, :width], image)
     inside = fitted[:height, :width]
     assert np.array_equal(
         fitted, np.pad(inside, [(0, fitted.shape[0] - height), (0, fitted.shape[1] - width), (0, 0)], "edge")
@@ -90,7 +90,7 @@ def test_every_size_is_padded_to_the_multiple_by_its_edge(size, policy):
 def test_the_input_is_what_the_signature_says():
     some = task(classes=5)
     signature = some.signatures["forward"]
-    tensors, placement = some.preprocess(tiny.picture(33, 70))
+    tensors, placement = some.preprocess(tiny.image(33, 70))
     signature.check_inputs(tensors)
     signature.outputs[0].check(random_logits(tensors, 5))
     assert list(some.signatures) == ["forward"]
@@ -98,11 +98,11 @@ def test_the_input_is_what_the_signature_says():
 
 
 def test_a_working_size_beyond_reason_is_refused():
-    with pytest.raises(PictureError, match="crop it or set another size"):
+    with pytest.raises(ImageError, match="crop it or set another size"):
         task("short:1024").preprocess(np.zeros((1, 20_000, 3), np.uint8))
 
 
-def test_a_picture_of_another_type_is_refused():
+def test_a_image_of_another_type_is_refused():
     with pytest.raises(ValueError, match="float32"):
         task().preprocess(np.zeros((4, 4, 3), np.float32))
 
@@ -120,7 +120,7 @@ def test_a_picture_of_another_type_is_refused():
 )
 def test_unpadded_labels_are_interpolation_and_argmax(size, policy, align):
     some = task(policy, classes=7, align=align)
-    tensors, placement = some.preprocess(tiny.picture(*size))
+    tensors, placement = some.preprocess(tiny.image(*size))
     assert placement.content == placement.tensor
     logits = random_logits(tensors, 7)
     result = some.postprocess({"logits": logits}, placement)
@@ -135,7 +135,7 @@ def test_unpadded_labels_are_interpolation_and_argmax(size, policy, align):
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (33, 65), (100, 150), (95, 32), (63, 97)])
 def test_padded_labels_are_interpolation_by_the_stride_and_a_crop(size, align):
     some = task(classes=7, align=align)
-    tensors, placement = some.preprocess(tiny.picture(*size))
+    tensors, placement = some.preprocess(tiny.image(*size))
     logits = random_logits(tensors, 7)
     result = some.postprocess({"logits": logits}, placement)
     full = F.interpolate(torch.from_numpy(logits), scale_factor=8, mode=align, align_corners=False).argmax(1)[0]
@@ -148,7 +148,7 @@ def test_padded_labels_are_interpolation_by_the_stride_and_a_crop(size, align):
     policy=st.sampled_from(["native", "short:40", "long:75", "exact:50x90", "short:33/32"]),
 )
 @settings(max_examples=30, deadline=None)
-def test_labels_of_resized_and_padded_pictures_lie_where_the_picture_is(height, width, policy):
+def test_labels_of_resized_and_padded_images_lie_where_the_image_is(height, width, policy):
     some = task(policy, classes=4)
     tensors, placement = some.preprocess(np.zeros((height, width, 3), np.uint8))
     logits = random_logits(tensors, 4)
@@ -163,7 +163,7 @@ def test_labels_of_resized_and_padded_pictures_lie_where_the_picture_is(height, 
 
 @pytest.mark.parametrize("policy", ["native", "short:48", "exact:64x96"])
 def test_confidence_is_the_probability_of_the_label(policy):
-    result = result_of(task(policy, classes=5), tiny.picture(50, 75))
+    result = result_of(task(policy, classes=5), tiny.image(50, 75))
     confidence = result.confidence()
     assert confidence.shape == (50, 75)
     assert confidence.dtype == np.float32
@@ -184,22 +184,22 @@ def test_confidence_is_the_probability_of_the_label(policy):
     ],
 )
 def test_other_logits_are_refused(logits, message):
-    _, placement = task().preprocess(tiny.picture(32, 32))
+    _, placement = task().preprocess(tiny.image(32, 32))
     with pytest.raises(ValueError, match=message):
         task().postprocess({"logits": logits}, placement)
 
 
-def test_names_and_colours_must_match():
-    with pytest.raises(ValueError, match="3 class names for 2 colours"):
+def test_names_and_colors_must_match():
+    with pytest.raises(ValueError, match="3 class names for 2 colors"):
         Segmentation(NAMES, PALETTE[:2], size=SizePolicy("native"))
 
 
 # --- the published evaluation
 
 
-def cubic(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def cubic(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """OpenCV's INTER_CUBIC by PyTorch's bicubic, which has the same kernel."""
-    x = torch.from_numpy(picture).permute(2, 0, 1)[None].double()
+    x = torch.from_numpy(image).permute(2, 0, 1)[None].double()
     y = F.interpolate(x, size=size, mode="bicubic", align_corners=False)
     return (y + 0.5).clip(0, 255).floor().to(torch.uint8)[0].permute(1, 2, 0).numpy()
 
@@ -207,16 +207,16 @@ def cubic(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 @pytest.mark.parametrize("size", [(40, 70), (64, 128), (100, 250), (1, 1)])
 def test_published_is_the_official_evaluation_of_cityscapes(size):
     manifest = tiny.manifest(size="short:48", published_size="exact:64x128")
-    some = segmentation_task(manifest, size="published")
-    picture = tiny.picture(*size)
-    tensors, placement = some.preprocess(picture)
-    (fitted,) = tensors["picture"]
+    some = make_segmentation_task(manifest, size="published")
+    image = tiny.image(*size)
+    tensors, placement = some.preprocess(image)
+    (fitted,) = tensors["image"]
     assert fitted.shape == (64, 128, 3)
-    difference = np.abs(fitted.astype(int) - cubic(picture, (64, 128)))
+    difference = np.abs(fitted.astype(int) - cubic(image, (64, 128)))
     assert difference.max() <= 1
     assert (difference > 0).mean() < 0.01
     logits = random_logits(tensors, 11)
-    result = some.postprocess({"logits": logits}, placement, picture)
+    result = some.postprocess({"logits": logits}, placement, image)
     official = F.interpolate(torch.from_numpy(logits), size=size, mode="bicubic", align_corners=False).argmax(1)[0]
     assert np.array_equal(result.labels, official.numpy())
     assert result.align == "bicubic"
@@ -225,8 +225,8 @@ def test_published_is_the_official_evaluation_of_cityscapes(size):
 @pytest.mark.parametrize("size", [(70, 100), (33, 200), (64, 96)])
 def test_published_is_the_official_evaluation_of_ade20k(size):
     # shorter side S, the other rounded up to a multiple of 32: nothing to pad (paper.md; eval of the authors)
-    some = segmentation_task(tiny.manifest(published_size="short:64/32"), size="published")
-    tensors, placement = some.preprocess(tiny.picture(*size))
+    some = make_segmentation_task(tiny.manifest(published_size="short:64/32"), size="published")
+    tensors, placement = some.preprocess(tiny.image(*size))
     assert placement.content == placement.tensor
     assert min(placement.tensor) == 64
     expected = math.ceil(max(size) * 64 / min(size) / 32) * 32
@@ -241,43 +241,43 @@ def test_published_is_the_official_evaluation_of_ade20k(size):
 
 def test_the_manifest_sets_the_task():
     manifest = tiny.manifest(size="short:48", multiple=16, resize="pil_bicubic")
-    made = task_for(manifest)
+    made = make_task(manifest)
     assert made.class_names == manifest.class_names
     assert np.array_equal(made.palette, np.array(manifest.palette, np.uint8))
     assert (str(made.size), made.multiple, made.resize, made.align) == ("short:48", 16, "pil_bicubic", "bilinear")
-    tensors, _ = made.preprocess(tiny.picture(60, 75))
-    assert tensors["picture"].shape == (1, 48, 64, 3)
-    assert str(task_for(manifest, size="long:99").size) == "long:99"
+    tensors, _ = made.preprocess(tiny.image(60, 75))
+    assert tensors["image"].shape == (1, 48, 64, 3)
+    assert str(make_task(manifest, size="long:99").size) == "long:99"
     with pytest.raises(ValueError, match=r"'huge'.*native"):
-        task_for(manifest, size="huge")
+        make_task(manifest, size="huge")
 
 
-def test_a_manifest_without_colours_gets_some():
-    made = task_for(tiny.manifest(palette=()))
+def test_a_manifest_without_colors_gets_some():
+    made = make_task(tiny.manifest(palette=()))
     assert made.palette.shape == (11, 3)
     assert len(np.unique(made.palette, axis=0)) == 11
 
 
 def test_a_task_of_the_future_is_refused_by_name():
     with pytest.raises(ManifestError, match=r"tomorrow.*'dreams' is not known"):
-        task_for(Manifest(name="tomorrow", task="dreams", architecture="seg-b0"))
+        make_task(Manifest(name="tomorrow", task="dreams", architecture="seg-b0"))
 
 
 def test_signatures_name_what_is_missing_or_wrong():
-    spec = TensorSpec("picture", "uint8", ("batch", "height", "width", 3))
+    spec = TensorSpec("image", "uint8", ("batch", "height", "width", 3))
     signature = Signature((spec,), ())
-    signature.check_inputs({"picture": np.zeros((2, 5, 7, 3), np.uint8), "more": np.zeros(1)})
-    with pytest.raises(ValueError, match=r"input 'picture' is missing, got \['image'\]"):
+    signature.check_inputs({"image": np.zeros((2, 5, 7, 3), np.uint8), "more": np.zeros(1)})
+    with pytest.raises(ValueError, match=r"input 'image' is missing, got \['image'\]"):
         signature.check_inputs({"image": np.zeros((2, 5, 7, 3), np.uint8)})
     for wrong in (np.zeros((2, 5, 7, 4), np.uint8), np.zeros((5, 7, 3), np.uint8), np.zeros((2, 5, 7, 3))):
-        with pytest.raises(ValueError, match="picture must be uint8"):
-            signature.check_inputs({"picture": wrong})
+        with pytest.raises(ValueError, match="image must be uint8"):
+            signature.check_inputs({"image": wrong})
 
 
 # --- results
 
 
-def flat_result(labels: np.ndarray, picture: np.ndarray | None = None, **changes) -> SegmentationResult:
+def flat_result(labels: np.ndarray, image: np.ndarray | None = None, **changes) -> SegmentationResult:
     size = Size.of(labels)
     fields = {
         "labels": labels,
@@ -285,7 +285,7 @@ def flat_result(labels: np.ndarray, picture: np.ndarray | None = None, **changes
         "palette": PALETTE,
         "logits": np.zeros((3, 4, 4), np.float32),
         "placement": Placement(size, size, size),
-        "picture": picture,
+        "image": image,
     }
     return SegmentationResult(**fields | changes)
 
@@ -294,21 +294,21 @@ def test_fractions_are_shares_largest_first():
     labels = np.array([[2, 2, 2, 0], [2, 2, 0, 2]], np.uint8)
     fractions = flat_result(labels).fractions()
     assert list(fractions.items()) == [("sky", 0.75), ("road", 0.25)]
-    many = result_of(task(classes=9), tiny.picture(90, 111)).fractions()
+    many = result_of(task(classes=9), tiny.image(90, 111)).fractions()
     assert math.isclose(sum(many.values()), 1)
     assert list(many.values()) == sorted(many.values(), reverse=True)
     assert all(share > 0 for share in many.values())
 
 
-def test_colours_and_overlay_are_the_palette_over_the_picture():
+def test_colors_and_overlay_are_the_palette_over_the_image():
     labels = np.array([[0, 1], [2, 0]], np.uint8)
-    picture = np.full((2, 2, 3), 100, np.uint8)
-    result = flat_result(labels, picture)
+    image = np.full((2, 2, 3), 100, np.uint8)
+    result = flat_result(labels, image)
     assert np.array_equal(result.color(), PALETTE[labels])
-    assert np.array_equal(np.asarray(result.overlay(opacity=0)), picture)
+    assert np.array_equal(np.asarray(result.overlay(opacity=0)), image)
     assert np.array_equal(np.asarray(result.overlay(opacity=1)), PALETTE[labels])
     assert np.array_equal(result.overlay().array[0, 0], [178, 50, 50])
-    with pytest.raises(ValueError, match="no picture"):
+    with pytest.raises(ValueError, match="no image"):
         flat_result(labels).overlay()
 
 
@@ -324,8 +324,8 @@ def test_a_drawing_is_an_array_and_saves_itself(tmp_path):
     ("changes", "message"),
     [
         ({"placement": Placement(Size(9, 9), Size(9, 9), Size(32, 32))}, r"labels are \(2, 3\)"),
-        ({"class_names": NAMES[:2]}, "2 names, 3 colours, 3 logits"),
-        ({"palette": PALETTE[:1]}, "3 names, 1 colours"),
+        ({"class_names": NAMES[:2]}, "2 names, 3 colors, 3 logits"),
+        ({"palette": PALETTE[:1]}, "3 names, 1 colors"),
         ({"logits": np.zeros((4, 1, 1), np.float32)}, "4 logits"),
     ],
 )
@@ -336,19 +336,19 @@ def test_results_validate_their_shapes(changes, message):
 
 def test_files_of_every_format(tmp_path):
     labels = np.random.default_rng(0).integers(0, 3, (9, 14)).astype(np.uint8)
-    result = flat_result(labels, tiny.picture(9, 14))
+    result = flat_result(labels, tiny.image(9, 14))
     written = result.save(tmp_path / "made" / "for it" / "street.v2", formats=FORMATS)
     suffixes = ["overlay.jpg", "labels.png", "color.png", "json"]
     assert written == [tmp_path / "made" / "for it" / f"street.v2.{suffix}" for suffix in suffixes]
     assert sorted(written) == sorted((tmp_path / "made" / "for it").iterdir())
-    overlay, indexed, colour, text = written
+    overlay, indexed, color, text = written
     with Image.open(overlay) as image:
         assert (image.format, image.size, image.mode) == ("JPEG", (14, 9), "RGB")
     with Image.open(indexed) as image:
         assert image.mode == "P"
         assert np.array_equal(np.asarray(image), labels)
         assert image.getpalette()[:9] == PALETTE.ravel().tolist()
-    with Image.open(colour) as image:
+    with Image.open(color) as image:
         assert np.array_equal(np.asarray(image), PALETTE[labels])
     said = json.loads(text.read_text(encoding="utf-8"))
     assert (said["height"], said["width"]) == (9, 14)
@@ -368,22 +368,22 @@ def test_the_default_is_an_overlay_and_files_are_replaced(tmp_path):
 
 def test_more_than_256_classes_take_16_bits(tmp_path):
     some = task(classes=300)
-    _, placement = some.preprocess(tiny.picture(64, 64))
+    _, placement = some.preprocess(tiny.image(64, 64))
     logits = np.zeros((1, 300, *(side // 8 for side in placement.tensor)), np.float32)
     logits[0, 299, :, :4] = 9
     logits[0, 7, :, 4:] = 9
-    result = some.postprocess({"logits": logits}, placement, tiny.picture(64, 64))
+    result = some.postprocess({"logits": logits}, placement, tiny.image(64, 64))
     assert result.labels.dtype == np.uint16
-    (written, colour) = result.save(tmp_path / "many", formats=["labels", "color"])
+    (written, color) = result.save(tmp_path / "many", formats=["labels", "color"])
     stored = read(written)
     assert stored.max() == 299
     assert np.array_equal(stored, result.labels)
-    assert np.array_equal(read(colour), some.palette[result.labels])
+    assert np.array_equal(read(color), some.palette[result.labels])
 
 
 @pytest.mark.parametrize("classes", [1, 256])
 def test_up_to_256_classes_take_8_bits(tmp_path, classes):
-    result = result_of(task(classes=classes), tiny.picture(40, 50))
+    result = result_of(task(classes=classes), tiny.image(40, 50))
     assert result.labels.dtype == np.uint8
     (written,) = result.save(tmp_path / "few", formats=["labels"])
     assert np.array_equal(read(written), result.labels)

@@ -11,7 +11,7 @@ from PIL import Image
 import densevit
 from densevit.core.manifest import super_resolution_manifest
 from densevit.imaging import Photo, enlarge, read_photo
-from densevit.tasks.super_resolution import SuperResolution, SuperResolutionResult, super_resolution_task
+from densevit.tasks.super_resolution import SuperResolution, SuperResolutionResult, make_super_resolution_task
 from helpers import tiny
 
 
@@ -22,8 +22,8 @@ def model():
 
 
 def identity(task: SuperResolution):
-    """In place of a network: every pixel becomes a square of its own colour."""
-    return lambda tensors: {"enlarged": tensors["picture"].repeat(task.scale, 2).repeat(task.scale, 3)}
+    """In place of a network: every pixel becomes a square of its own color."""
+    return lambda tensors: {"enlarged": tensors["image"].repeat(task.scale, 2).repeat(task.scale, 3)}
 
 
 @given(
@@ -54,53 +54,53 @@ def test_every_pixel_comes_back_at_its_place(height, width, dtype, transparent, 
 class TestModel:
     @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (17, 33), (48, 64)])
     def test_any_size(self, model, shape):
-        result = model.predict(tiny.picture(*shape))
+        result = model.predict(tiny.image(*shape))
         assert result.image.shape == (2 * shape[0], 2 * shape[1], 3)
         assert result.to_json() == {"height": 2 * shape[0], "width": 2 * shape[1], "scale": 2}
 
     def test_nothing_but_rounding_differs_between_8_and_16_bits(self, model):
-        picture = tiny.picture(40, 50)
-        eight = model.predict(picture).image.astype(float)
-        sixteen = model.predict(picture.astype(np.uint16) * 257).image.astype(float)
+        image = tiny.image(40, 50)
+        eight = model.predict(image).image.astype(float)
+        sixteen = model.predict(image.astype(np.uint16) * 257).image.astype(float)
         assert np.abs(sixteen / 257 - eight).max() <= 0.51
 
-    def test_kinds_of_pictures(self, model, tmp_path):
-        image = Image.fromarray(tiny.picture(20, 24))
-        image.convert("L").save(tmp_path / "grey.png")
+    def test_kinds_of_images(self, model, tmp_path):
+        image = Image.fromarray(tiny.image(20, 24))
+        image.convert("L").save(tmp_path / "gray.png")
         image.convert("CMYK").save(tmp_path / "cmyk.jpg")
         image.convert("RGBA").save(tmp_path / "alpha.png")
         image.quantize(8).save(tmp_path / "palette.gif")
         for path in tmp_path.iterdir():
             assert model.predict(path).image.shape == (40, 48, 3)
 
-    def test_a_bad_picture_does_not_stop_the_others(self, model, tmp_path):
+    def test_a_bad_image_does_not_stop_the_others(self, model, tmp_path):
         bad = tmp_path / "bad.png"
         bad.write_bytes(b"\x89PNG\r\n\x1a\n nothing more")
-        first, second = model.stream([bad, tiny.picture(20, 20)])
+        first, second = model.stream([bad, tiny.image(20, 20)])
         assert "bad.png" in str(first)
         assert second.image.shape == (40, 40, 3)
 
     def test_runtimes_agree(self, model):
         pytest.importorskip("torch")
         eager = densevit.load(tiny.sr_safetensors(), runtime="eager", precision="fp32", threads=1)
-        picture = tiny.picture(40, 56)
-        difference = eager.predict(picture).image.astype(int) - model.predict(picture).image
+        image = tiny.image(40, 56)
+        difference = eager.predict(image).image.astype(int) - model.predict(image).image
         assert np.abs(difference).max() <= 1
 
     def test_there_are_no_logits(self, model):
         with pytest.raises(ValueError, match="no logits"):
-            model.logits(tiny.picture(16, 16))
+            model.logits(tiny.image(16, 16))
 
 
 class TestTiles:
     """What the bundled weights do at full size is measured in benchmarks/upscale_tiles.py."""
 
     def test_like_the_whole_and_nowhere_worse_at_the_seams(self, model):
-        picture = tiny.picture(300, 420)
+        image = tiny.image(300, 420)
         model.task.tile_px = 128
-        tiled = model.predict(picture).image.astype(float)
+        tiled = model.predict(image).image.astype(float)
         model.task.tile_px = None
-        whole = model.predict(picture).image.astype(float)
+        whole = model.predict(image).image.astype(float)
         error = (tiled - whole) ** 2
         assert 10 * np.log10(255**2 / max(error.mean(), 1e-12)) >= 50
         seams = np.zeros(error.shape[:2], bool)
@@ -112,20 +112,20 @@ class TestTiles:
                 seams[tuple(index)] = True
         assert np.sqrt(error[seams].mean()) <= 1.25 * np.sqrt(error[~seams].mean()) + 0.02
 
-    def test_a_tile_larger_than_the_picture_is_the_whole(self, model):
-        picture = tiny.picture(60, 70)
+    def test_a_tile_larger_than_the_image_is_the_whole(self, model):
+        image = tiny.image(60, 70)
         model.task.tile_px = 4096
-        tiled = model.predict(picture).image
+        tiled = model.predict(image).image
         model.task.tile_px = None
-        np.testing.assert_array_equal(tiled, model.predict(picture).image)
+        np.testing.assert_array_equal(tiled, model.predict(image).image)
 
 
 class TestResult:
     def result(self, dtype=np.uint8, alpha=False, height=10):
         most = np.iinfo(dtype).max
-        picture = np.full((height, 12, 3), most // 2, dtype)
+        image = np.full((height, 12, 3), most // 2, dtype)
         layer = np.full((2 * height, 24), most, dtype) if alpha else None
-        return SuperResolutionResult(np.full((2 * height, 24, 3), most, dtype), picture, 2, layer)
+        return SuperResolutionResult(np.full((2 * height, 24, 3), most, dtype), image, 2, layer)
 
     def test_save_keeps_depth_and_transparency(self, tmp_path):
         path = self.result(np.uint16, alpha=True).save(tmp_path / "new" / "a.png")
@@ -151,34 +151,34 @@ class TestResult:
 
 class TestTask:
     def test_scale_follows_from_the_architecture(self):
-        assert super_resolution_task(super_resolution_manifest("a", "sr-x3")).scale == 3
+        assert make_super_resolution_task(super_resolution_manifest("a", "sr-x3")).scale == 3
         with pytest.raises(ValueError, match="unknown architecture"):
-            super_resolution_task(super_resolution_manifest("a", "sr-x9"))
+            make_super_resolution_task(super_resolution_manifest("a", "sr-x9"))
 
     def test_only_the_native_size(self):
         manifest = super_resolution_manifest("a", "sr-x2")
         for size in (None, "native", "published"):
-            assert str(super_resolution_task(manifest, size=size).size) == "native"
+            assert str(make_super_resolution_task(manifest, size=size).size) == "native"
         with pytest.raises(ValueError, match="own size"):
-            super_resolution_task(manifest, size="short:100")
+            make_super_resolution_task(manifest, size="short:100")
 
-    def test_postprocess_needs_the_picture(self):
+    def test_postprocess_needs_the_image(self):
         task = SuperResolution(2)
-        picture = tiny.picture(17, 20)
-        tensors, placement = task.preprocess(picture)
-        assert tensors["picture"].shape == (1, 3, 32, 32)
+        image = tiny.image(17, 20)
+        tensors, placement = task.preprocess(image)
+        assert tensors["image"].shape == (1, 3, 32, 32)
         raw = identity(task)(tensors)
         np.testing.assert_array_equal(
-            task.postprocess(raw, placement, picture).image, picture.repeat(2, 0).repeat(2, 1)
+            task.postprocess(raw, placement, image).image, image.repeat(2, 0).repeat(2, 1)
         )
-        with pytest.raises(ValueError, match="needs the picture"):
+        with pytest.raises(ValueError, match="needs the image"):
             task.postprocess(raw, placement)
         with pytest.raises(ValueError, match="enlarged must be float32"):
-            task.postprocess({"enlarged": raw["enlarged"][0]}, placement, picture)
+            task.postprocess({"enlarged": raw["enlarged"][0]}, placement, image)
 
     @pytest.mark.parametrize("tile", [64, 100])
     def test_tiles_that_cannot_be(self, tile):
         task = SuperResolution(2)
         task.tile_px = tile
         with pytest.raises(ValueError, match="tile"):
-            task.answer(Photo(tiny.picture(200, 200)), identity(task))
+            task.answer(Photo(tiny.image(200, 200)), identity(task))

@@ -1,4 +1,4 @@
-"""Picture, labels and maps stay on top of each other, whatever window is cut."""
+"""Image, labels and maps stay on top of each other, whatever window is cut."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from densevit.train.augment import (
     View,
-    random_colour,
+    random_color,
     random_view,
     sample_labels,
     sample_maps,
@@ -23,7 +23,7 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def picture(height: int, width: int) -> torch.Tensor:
+def image(height: int, width: int) -> torch.Tensor:
     return torch.randint(0, 256, (3, height, width), dtype=torch.uint8, generator=generator())
 
 
@@ -33,8 +33,8 @@ def labels(height: int, width: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("size", [(4, 6), (31, 17), (96, 64), (360, 480)])
-def test_the_whole_picture_at_its_size_is_the_picture(size):
-    source, target = picture(*size), labels(*size)
+def test_the_whole_image_at_its_size_is_the_image(size):
+    source, target = image(*size), labels(*size)
     torch.testing.assert_close(sample_maps(source, WHOLE, size), source.float(), rtol=0, atol=0.05)
     assert torch.equal(sample_labels(target, WHOLE, size, ignore=IGNORE), target.long())
     maps = torch.randn(5, *size, generator=generator())
@@ -43,7 +43,7 @@ def test_the_whole_picture_at_its_size_is_the_picture(size):
 
 @pytest.mark.parametrize("size", [(4, 6), (31, 17), (96, 64), (360, 480)])
 def test_mirrored_all_alike(size):
-    source, target = picture(*size), labels(*size)
+    source, target = image(*size), labels(*size)
     expected = source.float().flip(-1)
     torch.testing.assert_close(sample_maps(source, MIRRORED, size), expected, rtol=0, atol=0.05)
     assert torch.equal(sample_labels(target, MIRRORED, size, ignore=IGNORE), target.long().flip(-1))
@@ -52,7 +52,7 @@ def test_mirrored_all_alike(size):
 
 
 def test_types():
-    source = sample_maps(picture(8, 8), WHOLE, (4, 4))
+    source = sample_maps(image(8, 8), WHOLE, (4, 4))
     assert (source.dtype, source.shape) == (torch.float32, (3, 4, 4))
     target = sample_labels(labels(8, 8), WHOLE, (2, 4), ignore=IGNORE)
     assert (target.dtype, target.shape) == (torch.int64, (2, 4))
@@ -62,7 +62,7 @@ def test_types():
 
 @pytest.mark.parametrize("flip", [False, True])
 def test_a_window_is_a_crop(flip):
-    source, target = picture(40, 60), labels(40, 60)
+    source, target = image(40, 60), labels(40, 60)
     view = View(top=10 / 40, left=20 / 60, height=16 / 40, width=24 / 60, flip=flip)
     cut = source[:, 10:26, 20:44].float()
     cut = cut.flip(-1) if flip else cut
@@ -73,8 +73,8 @@ def test_a_window_is_a_crop(flip):
 
 
 @pytest.mark.parametrize("flip", [False, True])
-def test_enlarged_is_bilinear_with_half_pixel_centres(flip):
-    source = picture(8, 10)
+def test_enlarged_is_bilinear_with_half_pixel_centers(flip):
+    source = image(8, 10)
     view = View(0, 0, 1, 1, flip)
     expected = torch.nn.functional.interpolate(source[None].float(), size=(24, 20), mode="bilinear")[0]
     expected = expected.flip(-1) if flip else expected
@@ -82,16 +82,16 @@ def test_enlarged_is_bilinear_with_half_pixel_centres(flip):
 
 
 @pytest.mark.parametrize("flip", [False, True])
-def test_beyond_the_picture(flip):
-    source, target = picture(8, 8), labels(8, 8)
+def test_beyond_the_image(flip):
+    source, target = image(8, 8), labels(8, 8)
     target[target == IGNORE] = 0
-    view = View(top=-0.5, left=-0.5, height=2, width=2, flip=flip)  # the picture in the middle of 16 x 16
+    view = View(top=-0.5, left=-0.5, height=2, width=2, flip=flip)  # the image in the middle of 16 x 16
     cut = sample_labels(target, view, (16, 16), ignore=IGNORE)
     inside = torch.zeros(16, 16, dtype=torch.bool)
     inside[4:12, 4:12] = True
     assert (cut[~inside] == IGNORE).all()
     assert torch.equal(cut[4:12, 4:12], (target.flip(-1) if flip else target).long())
-    # the picture's edges go on for ever
+    # the image's edges go on for ever
     expected = torch.nn.functional.pad(source[None].float(), (4, 4, 4, 4), mode="replicate")[0]
     expected = expected.flip(-1) if flip else expected
     torch.testing.assert_close(sample_maps(source, view, (16, 16)), expected, rtol=0, atol=0.05)
@@ -104,7 +104,7 @@ def test_beyond_the_picture(flip):
 )
 @settings(max_examples=60, deadline=None)
 def test_a_mark_lands_in_the_same_place(seed, size, stride):
-    """A bright patch in picture, labels and maps: where it shows in one, it shows in the others."""
+    """A bright patch in image, labels and maps: where it shows in one, it shows in the others."""
     view = random_view(size, (32, 48), scale=(0.7, 2.0), generator=generator(seed))
     place = np.random.default_rng(seed)
     row, column = place.integers(0, size[0] - 8), place.integers(0, size[1] - 8)
@@ -133,13 +133,13 @@ def test_a_mark_lands_in_the_same_place(seed, size, stride):
     st.tuples(st.integers(1, 100), st.integers(1, 100)),
     st.tuples(st.integers(1, 100), st.integers(1, 100)),
 )
-def test_windows_lie_in_the_picture_or_around_it(seed, size, crop):
+def test_windows_lie_in_the_image_or_around_it(seed, size, crop):
     view = random_view(size, crop, scale=(0.5, 2.0), generator=generator(seed))
     for start, length, side, cut in (
         (view.top, view.height, size[0], crop[0]),
         (view.left, view.width, size[1], crop[1]),
     ):
-        # pixels of the crop per pixel of the picture
+        # pixels of the crop per pixel of the image
         assert 0.5 - 1e-9 <= cut / (length * side) <= 2 + 1e-9
         assert min(0, 1 - length) - 1e-9 <= start <= max(0, 1 - length) + 1e-9
     # squares stay squares
@@ -152,7 +152,7 @@ def test_views_vary_and_repeat():
     assert views == again
     assert 60 < sum(view.flip for view in views) < 140
     factors = [0.5 / view.height for view in views]
-    # log-uniform: as many shrunk as enlarged
+    # log-uniform: as many downscale as enlarged
     assert 60 < sum(factor < 1 for factor in factors) < 140
     assert max(factors) > 1.8
     assert min(factors) < 0.55
@@ -160,25 +160,25 @@ def test_views_vary_and_repeat():
     assert fixed.height == pytest.approx(0.5)
 
 
-def test_colour():
-    source = picture(8, 8).float()
+def test_color():
+    source = image(8, 8).float()
     kept = source.clone()
-    torch.testing.assert_close(random_colour(source, strength=0, generator=generator()), source, rtol=0, atol=1e-3)
-    answers = [random_colour(source, strength=0.5, generator=generator(seed)) for seed in range(20)]
+    torch.testing.assert_close(random_color(source, strength=0, generator=generator()), source, rtol=0, atol=1e-3)
+    answers = [random_color(source, strength=0.5, generator=generator(seed)) for seed in range(20)]
     for answer in answers:
         assert answer.shape == source.shape
         assert answer.dtype == torch.float32
         assert answer.isfinite().all()
         assert answer.min() >= 0
         assert answer.max() <= 255
-    assert torch.equal(answers[3], random_colour(source, strength=0.5, generator=generator(3)))
+    assert torch.equal(answers[3], random_color(source, strength=0.5, generator=generator(3)))
     assert len({float(answer.mean()) for answer in answers}) == 20
     assert torch.equal(source, kept)
 
 
-def test_grey_stays_grey():
-    source = picture(8, 8)[:1].float().expand(3, 8, 8)
+def test_gray_stays_gray():
+    source = image(8, 8)[:1].float().expand(3, 8, 8)
     for seed in range(5):
-        answer = random_colour(source, strength=0.5, generator=generator(seed))
+        answer = random_color(source, strength=0.5, generator=generator(seed))
         torch.testing.assert_close(answer[0], answer[1], rtol=0, atol=1e-3)
         torch.testing.assert_close(answer[0], answer[2], rtol=0, atol=1e-3)

@@ -1,4 +1,4 @@
-"""Pictures come as predicting reads them, the loss means what it says, and the recipe trains and resumes."""
+"""Images come as predicting reads them, the loss means what it says, and the recipe trains and resumes."""
 
 import numpy as np
 import pytest
@@ -11,15 +11,15 @@ from densevit.checkpoints.loading import load_network
 from densevit.models.build import Network
 from densevit.recipes import sam_distill
 from densevit.recipes.sam_distill import DistillOptions
-from densevit.tasks.promptable import promptable_task
-from densevit.train.distillation import DistillationLoss, EmbeddedPictures, EmbeddingScores, match_scale
+from densevit.tasks.promptable import make_promptable_task
+from densevit.train.distillation import DistillationLoss, EmbeddedImages, EmbeddingScores, match_scale
 from densevit.train.loop import fit
 from densevit.variants.segment_anything import EMBEDDING_SHAPE
-from densevit.zoo import find
+from densevit.zoo import find_model
 from helpers import tiny, tiny_promptable
 
 CPU = torch.device("cpu")
-TASK = promptable_task(find(tiny_promptable.NAME).manifest())
+TASK = make_promptable_task(find_model(tiny_promptable.NAME).manifest())
 
 
 def constant(path, mirrored):
@@ -27,18 +27,18 @@ def constant(path, mirrored):
     return np.full(EMBEDDING_SHAPE, -1 if mirrored else 1, np.float16)
 
 
-class TestPictures:
+class TestImages:
     @settings(max_examples=10, deadline=None)
     @given(st.integers(1, 700), st.integers(1, 700), st.booleans())
     def test_they_are_what_predicting_reads(self, tmp_path_factory, height, width, mirrored):
-        path = tmp_path_factory.mktemp("picture") / "a.png"
-        picture = tiny.picture(height, width)
-        imaging.save(picture, path)
-        pictures = EmbeddedPictures([path], TASK, constant, device=CPU, flip=True)
-        assert len(pictures) == 2
+        path = tmp_path_factory.mktemp("image") / "a.png"
+        image = tiny.image(height, width)
+        imaging.save(image, path)
+        images = EmbeddedImages([path], TASK, constant, device=CPU, flip=True)
+        assert len(images) == 2
         for _ in range(2):  # the second time from memory
-            image, embedding, covered = pictures[int(mirrored)]
-            expected, placement = TASK.preprocess(picture)
+            image, embedding, covered = images[int(mirrored)]
+            expected, placement = TASK.preprocess(image)
             seen = expected["image"][0]
             if mirrored:
                 seen = np.zeros_like(seen)
@@ -52,9 +52,9 @@ class TestPictures:
     def test_batches(self, tmp_path):
         paths = [tmp_path / "a.png", tmp_path / "b.png"]
         for path, size in zip(paths, [(40, 60), (60, 30)], strict=True):
-            imaging.save(tiny.picture(*size), path)
-        pictures = EmbeddedPictures(paths, TASK, constant, device=CPU, flip=False)
-        batch = pictures.batch([1, 0], torch.Generator())
+            imaging.save(tiny.image(*size), path)
+        images = EmbeddedImages(paths, TASK, constant, device=CPU, flip=False)
+        batch = images.batch([1, 0], torch.Generator())
         assert {name: (tuple(t.shape), t.dtype) for name, t in batch.items()} == {
             "image": ((2, 3, 512, 512), torch.float32),
             "embedding": ((2, *EMBEDDING_SHAPE), torch.float32),
@@ -93,7 +93,7 @@ class TestLoss:
 
 
 class _Constant(Network):
-    """The same embedding for every picture: 2, and 50 in the cells of the right half."""
+    """The same embedding for every image: 2, and 50 in the cells of the right half."""
 
     def __init__(self):
         super().__init__()
@@ -107,11 +107,11 @@ class _Constant(Network):
         return self.value.expand(len(x), -1, -1, -1)
 
 
-def test_scores_are_of_the_cells_that_show_the_picture(tmp_path):
+def test_scores_are_of_the_cells_that_show_the_image(tmp_path):
     path = tmp_path / "a.png"
-    imaging.save(tiny.picture(60, 30), path)
-    pictures = EmbeddedPictures([path], TASK, constant, device=CPU, flip=False)
-    scores = EmbeddingScores(pictures, find(tiny_promptable.NAME).manifest(), "cpu")(_Constant())
+    imaging.save(tiny.image(60, 30), path)
+    images = EmbeddedImages([path], TASK, constant, device=CPU, flip=False)
+    scores = EmbeddingScores(images, find_model(tiny_promptable.NAME).manifest(), "cpu")(_Constant())
     assert scores == pytest.approx({"mse": 1.0, "cosine": 100.0})
 
 
@@ -122,9 +122,9 @@ def test_the_student_begins_at_the_teachers_scale(tmp_path, monkeypatch):
     noise = torch.randn(EMBEDDING_SHAPE, generator=torch.Generator().manual_seed(0))
     teacher = (0.1 * (noise - 1) + channel).half().numpy()
     path = tmp_path / "a.png"
-    imaging.save(tiny.picture(64, 64), path)
-    pictures = EmbeddedPictures([path], TASK, lambda path, mirrored: teacher, device=CPU, flip=True)
-    match_scale(student, pictures)
+    imaging.save(tiny.image(64, 64), path)
+    images = EmbeddedImages([path], TASK, lambda path, mirrored: teacher, device=CPU, flip=True)
+    match_scale(student, images)
     norm = student.image_encoder.norm
     torch.testing.assert_close(norm.weight, torch.full_like(norm.weight, 0.1), atol=0.01, rtol=0)
     torch.testing.assert_close(norm.bias, channel.flatten() - 0.1, atol=0.01, rtol=0)
@@ -136,7 +136,7 @@ def folder(tmp_path, monkeypatch):
     for index in range(4):
         path = tmp_path / "data" / ("val" if index == 3 else "train") / "more" / f"{index}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        imaging.save(tiny.picture(64, 80, seed=index), path)
+        imaging.save(tiny.image(64, 80, seed=index), path)
     return tmp_path / "data"
 
 
@@ -157,7 +157,7 @@ def test_training_learns_resumes_exactly_and_keeps_the_prompts_side(folder, tmp_
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
     network, manifest = load_network(
-        tmp_path / "whole" / "best.safetensors", find(tiny_promptable.NAME).manifest()
+        tmp_path / "whole" / "best.safetensors", find_model(tiny_promptable.NAME).manifest()
     )
     assert set(manifest.metrics) == {"val/mse", "val/cosine"}
     learned, taught = network.state_dict(), teacher.state_dict()

@@ -313,21 +313,21 @@ class TestFit:
 
 
 def camvid(root: Path) -> Path:
-    """Eight pictures of 64 x 96 in CamVid's layout: blocks of classes whose colours can be learnt."""
+    """Eight images of 64 x 96 in CamVid's layout: blocks of classes whose colors can be learnt."""
     generator = np.random.default_rng(0)
-    colours = generator.integers(0, 256, (12, 3), dtype=np.uint8)
+    colors = generator.integers(0, 256, (12, 3), dtype=np.uint8)
     for split, number in (("train", 8), ("val", 2)):
         (root / split).mkdir(parents=True)
         (root / f"{split}annot").mkdir()
         for index in range(number):
             labels = generator.integers(0, 12, (4, 6), dtype=np.uint8).repeat(16, 0).repeat(16, 1)
-            Image.fromarray(colours[labels]).save(root / split / f"{index}.png")
+            Image.fromarray(colors[labels]).save(root / split / f"{index}.png")
             Image.fromarray(labels).save(root / f"{split}annot" / f"{index}.png")
     return root
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory) -> Path:
+def images(tmp_path_factory) -> Path:
     return camvid(tmp_path_factory.mktemp("camvid"))
 
 
@@ -339,12 +339,12 @@ class TestCamVidRecipe:
     )
 
     @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-    def test_resuming_is_exact(self, pictures, tmp_path, precision):
+    def test_resuming_is_exact(self, images, tmp_path, precision):
         options = dataclasses.replace(self.options, precision=precision)
-        whole = fit(recipe(pictures, options), tmp_path / "whole", resume=False)
-        fit(recipe(pictures, options), tmp_path / "parts", resume=False, stop_after=3)
+        whole = fit(recipe(images, options), tmp_path / "whole", resume=False)
+        fit(recipe(images, options), tmp_path / "parts", resume=False, stop_after=3)
         torch.manual_seed(99)
-        parts = fit(recipe(pictures, options), tmp_path / "parts", resume=True)
+        parts = fit(recipe(images, options), tmp_path / "parts", resume=True)
         assert whole == parts
         assert_same_state(tmp_path / "whole", tmp_path / "parts")
         assert rows(tmp_path / "whole") == rows(tmp_path / "parts")
@@ -359,17 +359,17 @@ class TestCamVidRecipe:
         # no trace of what only training needs
         assert all(name.startswith(("backbone.", "head.")) for name in one[0])
 
-    def test_resuming_with_other_options(self, pictures, tmp_path):
+    def test_resuming_with_other_options(self, images, tmp_path):
         options = dataclasses.replace(self.options, validate_every=100, precision="fp32")
-        fit(recipe(pictures, options), tmp_path, resume=False, stop_after=1)
+        fit(recipe(images, options), tmp_path, resume=False, stop_after=1)
         other = dataclasses.replace(options, crop=(96, 64))
         with pytest.raises(CheckpointError, match=r"\(crop\)"):
-            fit(recipe(pictures, other), tmp_path, resume=True)
+            fit(recipe(images, other), tmp_path, resume=True)
 
-    def test_the_same_seed_makes_the_same_training(self, pictures):
-        states = [recipe(pictures, self.options).model.state_dict() for _ in range(2)]
+    def test_the_same_seed_makes_the_same_training(self, images):
+        states = [recipe(images, self.options).model.state_dict() for _ in range(2)]
         assert all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
-        other = recipe(pictures, dataclasses.replace(self.options, seed=1)).model.state_dict()
+        other = recipe(images, dataclasses.replace(self.options, seed=1)).model.state_dict()
         assert not all(torch.equal(tensor, other[name]) for name, tensor in states[0].items())
 
 

@@ -116,13 +116,13 @@ def test_class_weights():
 
 
 class Fixed(torch.nn.Module):
-    """Answers with given logits, whatever the picture."""
+    """Answers with given logits, whatever the image."""
 
     def __init__(self, logits, imitation) -> None:
         super().__init__()
         self.answer = logits, imitation
 
-    def forward(self, picture):
+    def forward(self, image):
         return self.answer
 
 
@@ -132,7 +132,7 @@ def test_the_parts_make_the_loss():
     imitation = torch.randn(1, 5, 2, 3, generator=generator)
     _, target = some()
     batch = {
-        "picture": torch.zeros(1, 3, 16, 24),
+        "image": torch.zeros(1, 3, 16, 24),
         "labels": target[:1],
         "soft": torch.randn(1, 5, 2, 3, generator=generator).softmax(1),
     }

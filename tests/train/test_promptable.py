@@ -18,19 +18,19 @@ from densevit.imaging import Size
 from densevit.recipes import sam_distill, sam_finetune
 from densevit.recipes.sam_distill import DistillOptions
 from densevit.recipes.sam_finetune import FinetuneOptions
-from densevit.tasks.promptable import promptable_task
+from densevit.tasks.promptable import make_promptable_task
 from densevit.tasks.prompts import prompts_in_frame
 from densevit.train.coverage import Coverage
 from densevit.train.loop import fit
 from densevit.train.mask_losses import MaskLoss
 from densevit.train.mask_scores import BoxScores
-from densevit.train.promptable import PromptedPictures, Prompting, PromptTraining
-from densevit.zoo import find
+from densevit.train.promptable import PromptedImages, Prompting, PromptTraining
+from densevit.zoo import find_model
 from helpers import tiny, tiny_promptable
 
 CPU = torch.device("cpu")
-MANIFEST = find(tiny_promptable.NAME).manifest()
-TASK = promptable_task(MANIFEST)
+MANIFEST = find_model(tiny_promptable.NAME).manifest()
+TASK = make_promptable_task(MANIFEST)
 
 
 def sample(height=60, width=90, *, seed=0, empty=False):
@@ -46,16 +46,16 @@ def sample(height=60, width=90, *, seed=0, empty=False):
     boxes = np.array([rle.box for rle in rles], np.float32).reshape(-1, 4)
     areas = np.array([rle.area for rle in rles], np.float64)
     ids = np.arange(len(rles))
-    return PromptableSample(f"{seed}.png", tiny.picture(height, width, seed=seed), rles, boxes, areas, ids, seed)
+    return PromptableSample(f"{seed}.png", tiny.image(height, width, seed=seed), rles, boxes, areas, ids, seed)
 
 
-def pictures(data, **changes):
-    return PromptedPictures(data, TASK, device=CPU, prompting=Prompting(**changes))
+def images(data, **changes):
+    return PromptedImages(data, TASK, device=CPU, prompting=Prompting(**changes))
 
 
 class TestCoverage:
     def test_shares_by_hand(self):
-        # a picture of 512 x 256 fills 1024 x 512 of the frame: a cell is 2 x 2 pixels
+        # an image of 512 x 256 fills 1024 x 512 of the frame: a cell is 2 x 2 pixels
         mask = np.zeros((3, 3), bool)
         mask[:, :] = True
         cells = Coverage(Size(1024, 512), Size(512, 256))(mask, 2, 3)
@@ -65,7 +65,7 @@ class TestCoverage:
 
     @settings(max_examples=20, deadline=None)
     @given(st.integers(1, 90), st.integers(1, 90))
-    def test_a_full_mask_fills_what_the_picture_does(self, height, width):
+    def test_a_full_mask_fills_what_the_image_does(self, height, width):
         content = TASK.content_in_frame(TASK.preprocess(np.zeros((height, width, 3), np.uint8))[1])
         cells = Coverage(content, Size(height, width))(np.ones((height, width), bool), 0, 0)
         rows, columns = (-(-side // 4) for side in content)
@@ -80,7 +80,7 @@ class TestCoverage:
         y0, x0 = chance.integers(0, height // 2), chance.integers(0, width // 2)
         window = np.ones((height // 4 + 1, width // 4 + 1), bool)
         placement = TASK.preprocess(np.zeros((height, width, 3), np.uint8))[1]
-        cells = Coverage(TASK.content_in_frame(placement), placement.picture)(window, y0, x0)
+        cells = Coverage(TASK.content_in_frame(placement), placement.image)(window, y0, x0)
         mask = np.zeros((height, width), bool)
         mask[y0 : y0 + window.shape[0], x0 : x0 + window.shape[1]] = True
         found = TASK.upsampling(placement).enlarged(cells.astype(np.float32) / 255 - 0.5) > 0
@@ -91,7 +91,7 @@ class TestPrompts:
     @settings(max_examples=20, deadline=None)
     @given(st.integers(20, 200), st.integers(20, 200), st.integers(0, 2**32), st.booleans())
     def test_points_lie_inside_their_masks(self, height, width, seed, flip):
-        found = pictures([sample(height, width)], boxes=0.0, flip=flip).prompted(0, seed)
+        found = images([sample(height, width)], boxes=0.0, flip=flip).prompted(0, seed)
         objects, tokens = found.labels.shape
         assert objects == 3
         assert 2 <= tokens <= 11
@@ -105,7 +105,7 @@ class TestPrompts:
     @settings(max_examples=20, deadline=None)
     @given(st.integers(20, 200), st.integers(20, 200), st.integers(0, 2**32), st.booleans())
     def test_boxes_are_the_masks_own(self, height, width, seed, flip):
-        found = pictures([sample(height, width)], boxes=1.0, flip=flip).prompted(0, seed)
+        found = images([sample(height, width)], boxes=1.0, flip=flip).prompted(0, seed)
         assert (found.labels == [2, 3]).all()
         for (upper_left, lower_right), cells in zip(found.points, found.masks, strict=True):
             rows, columns = (np.flatnonzero(cells.any(axis=axis)) for axis in (1, 0))
@@ -114,18 +114,18 @@ class TestPrompts:
 
     def test_they_are_what_predicting_makes_of_them(self):
         one = sample()
-        found = pictures([one], boxes=1.0, flip=False).prompted(0, 0)
+        found = images([one], boxes=1.0, flip=False).prompted(0, 0)
         expected = prompts_in_frame(
-            Size(60, 90), TASK.content_in_frame(TASK.preprocess(one.picture)[1]), boxes=one.boxes[:3]
+            Size(60, 90), TASK.content_in_frame(TASK.preprocess(one.image)[1]), boxes=one.boxes[:3]
         )
         order = np.lexsort(found.points.reshape(3, 4).T), np.lexsort(expected.points.reshape(3, 4).T)
         np.testing.assert_array_equal(found.points[order[0]], expected.points[order[1]])
 
-    def test_mirrored_pictures_have_mirrored_masks(self):
+    def test_mirrored_images_have_mirrored_masks(self):
         one = sample()
-        many = pictures([one], boxes=1.0)
+        many = images([one], boxes=1.0)
         found = [many.prompted(0, seed) for seed in range(8)]
-        image = TASK.preprocess(one.picture)[0]["image"][0]
+        image = TASK.preprocess(one.image)[0]["image"][0]
         mirrored = [item for item in found if not np.array_equal(item.image, image)]
         assert 0 < len(mirrored) < 8
         x0, y0, x1, y1 = one.boxes[:3].T * (1024 / 90)
@@ -134,25 +134,25 @@ class TestPrompts:
             np.testing.assert_allclose(np.sort(item.points.reshape(-1, 4), axis=0), expected, atol=1)
 
     def test_some_of_the_objects(self):
-        few = pictures([sample()], masks=2)
+        few = images([sample()], masks=2)
         seen = [few.prompted(0, seed).masks for seed in range(6)]
         assert all(len(cells) == 2 for cells in seen)
         assert len({cells.astype(int).sum() for cells in seen}) > 1
 
-    def test_pictures_without_objects_give_way(self):
-        many = pictures([sample(seed=0, empty=True), sample(seed=1, empty=True), sample(seed=2)], flip=False)
+    def test_images_without_objects_give_way(self):
+        many = images([sample(seed=0, empty=True), sample(seed=1, empty=True), sample(seed=2)], flip=False)
         for index in range(3):
             found = many.prompted(index, 5)
             np.testing.assert_array_equal(found.image, many.prompted(2, 5).image)
-        with pytest.raises(DataError, match="no picture of these data has an object"):
-            pictures([sample(empty=True)]).prompted(0, 0)
+        with pytest.raises(DataError, match="no image of these data has an object"):
+            images([sample(empty=True)]).prompted(0, 0)
 
     def test_objects_too_small_for_a_cell_are_left_out(self):
         mask = np.zeros((2000, 2000), bool)
         mask[7, 7] = True
         large = replace(sample(2000, 2000), masks=(masks.encode(mask),))
         with pytest.raises(DataError, match="could be found"):
-            pictures([large]).prompted(0, 0)
+            images([large]).prompted(0, 0)
 
     @pytest.mark.parametrize(
         "change", [{"masks": 0}, {"points": 0}, {"points": 257}, {"boxes": 1.5}, {"multimask": -0.1}]
@@ -163,7 +163,7 @@ class TestPrompts:
 
 
 def test_a_batch():
-    many = pictures([sample(seed=0), sample(50, 40, seed=1)], masks=2)
+    many = images([sample(seed=0), sample(50, 40, seed=1)], masks=2)
     batches = [many.batch([1, 0], torch.Generator().manual_seed(seed)) for seed in range(12)]
     for batch in batches:
         tokens = batch["tokens"].tolist()
@@ -192,12 +192,12 @@ def inputs(batch):
 
 class TestModel:
     def batch(self, seed=0, **changes):
-        return pictures([sample(seed=0), sample(50, 40, seed=1)], masks=2, **changes).batch(
+        return images([sample(seed=0), sample(50, 40, seed=1)], masks=2, **changes).batch(
             [0, 1], torch.Generator().manual_seed(seed)
         )
 
     def test_it_answers_as_predicting_does(self, model):
-        """Picture by picture, without the points that fill others up."""
+        """Image by image, without the points that fill others up."""
         batch = next(batch for batch in map(self.batch, range(20)) if len(set(batch["tokens"].tolist())) == 2)
         trainee = PromptTraining(model).eval()
         functions = model.eval().functions()
@@ -245,26 +245,26 @@ class TestBoxScores:
         data = [replace(one, boxes=np.concatenate([one.boxes[:3], outside])), sample(empty=True)]
         found = BoxScores(data, MANIFEST, "cpu")(model)
         use = SegmentAnything(TASK, EagerRuntime(model, MANIFEST, device="cpu"), MANIFEST)
-        answer = use.predict(one.picture, boxes=one.boxes[:3], multimask=True).best()
+        answer = use.predict(one.image, boxes=one.boxes[:3], multimask=True).best()
         overlaps = [masks.iou(ours.rle, theirs) for ours, theirs in zip(answer, one.masks[:3], strict=True)]
         assert found["iou"] == pytest.approx(100 * np.mean(overlaps), abs=1e-6)
         assert found["iou"] > 0
         assert "iou_large" not in found
 
-    def test_so_many_pictures(self, model):
+    def test_so_many_images(self, model):
         with pytest.raises(DataError, match="has an object"):
-            BoxScores([sample(empty=True), sample()], MANIFEST, "cpu", pictures=1)(model)
+            BoxScores([sample(empty=True), sample()], MANIFEST, "cpu", images=1)(model)
 
 
 def write_coco(root):
-    """Three pictures to train on, the first without an object, and one to validate on."""
+    """Three images to train on, the first without an object, and one to validate on."""
     for split, numbers in (("train", [1, 2, 3]), ("val", [4])):
         (root / f"{split}2017").mkdir(parents=True)
         images, annotations = [], []
         for number in numbers:
             made = sample(64, 80, seed=number, empty=number == 1)
             name = f"{number}.png"
-            imaging.save(made.picture, root / f"{split}2017" / name)
+            imaging.save(made.image, root / f"{split}2017" / name)
             images.append({"id": number, "file_name": name, "height": 64, "width": 80})
             for index, rle in enumerate(made.masks[:3]):
                 x0, y0, x1, y1 = rle.box
@@ -340,14 +340,14 @@ class TestRecipe:
             sam_finetune.recipe(coco, options(start=str(tmp_path / "start.safetensors"), architecture="sam-l1"))
 
     def test_parts_of_sa1b_are_folders(self, model, coco):
-        with pytest.raises(DataError, match="move the pictures into"):
+        with pytest.raises(DataError, match="move the images into"):
             sam_finetune.recipe(coco, options(scratch=True, kind="sa1b"))
 
     @pytest.mark.parametrize(
         ("change", "message"),
         [
             ({"architecture": "seg-b0"}, "architecture must be one of sam-l0"),
-            ({"val_pictures": -1}, "must not be negative"),
+            ({"val_images": -1}, "must not be negative"),
             ({"masks": 0}, "masks must be at least 1"),
         ],
     )

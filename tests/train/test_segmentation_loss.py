@@ -17,15 +17,15 @@ class Fixed(nn.Module):
         self.logits = nn.Parameter(logits)
         self.imitation = imitation
 
-    def forward(self, picture):
+    def forward(self, image):
         return self.logits, self.imitation
 
 
 def batch(labels, soft):
-    return {"picture": torch.zeros(len(labels), 3, 32, 32), "labels": labels, "soft": soft}
+    return {"image": torch.zeros(len(labels), 3, 32, 32), "labels": labels, "soft": soft}
 
 
-def test_an_unlabelled_picture_pulls_the_classifier_towards_the_translated_teacher():
+def test_an_unlabeled_image_pulls_the_classifier_towards_the_translated_teacher():
     soft = torch.tensor([0.2, 0.5, 0.3]).view(1, 3, 1, 1).expand(2, 3, 4, 4)
     labels = torch.zeros(2, 4, 4, dtype=torch.int64)
     labels[1] = 255
@@ -34,20 +34,20 @@ def test_an_unlabelled_picture_pulls_the_classifier_towards_the_translated_teach
     agreeing = Fixed(torch.cat([torch.zeros(1, 2, 4, 4), translated]), imitation)
     parts = LOSS(agreeing, batch(labels, soft))
     assert parts["distillation"].item() == pytest.approx(0, abs=1e-6)
-    assert parts["unlabelled"].item() == pytest.approx(0, abs=1e-6)
+    assert parts["unlabeled"].item() == pytest.approx(0, abs=1e-6)
 
     differing = Fixed(torch.zeros(2, 2, 4, 4), imitation)
     parts = LOSS(differing, batch(labels, soft))
     expected = 0.2 * torch.tensor(0.4).log() + 0.8 * torch.tensor(1.6).log()
-    assert parts["unlabelled"].item() == pytest.approx(expected.item(), abs=1e-6)
-    # half of the batch is unlabelled
-    total = parts["cross_entropy"] + parts["distillation"] + 0.5 * parts["unlabelled"]
+    assert parts["unlabeled"].item() == pytest.approx(expected.item(), abs=1e-6)
+    # half of the batch is unlabeled
+    total = parts["cross_entropy"] + parts["distillation"] + 0.5 * parts["unlabeled"]
     assert parts["loss"].item() == pytest.approx(total.item(), abs=1e-6)
     parts["loss"].backward()
     assert differing.logits.grad[1, 1].max() < 0
 
 
-def test_labelled_pictures_leave_the_classifier_to_their_labels():
+def test_labeled_images_leave_the_classifier_to_their_labels():
     soft = torch.full((1, 3, 4, 4), 1 / 3)
     parts = LOSS(Fixed(torch.zeros(1, 2, 4, 4), soft.log()), batch(torch.zeros(1, 4, 4, dtype=torch.int64), soft))
-    assert "unlabelled" not in parts
+    assert "unlabeled" not in parts

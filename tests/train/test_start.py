@@ -6,7 +6,7 @@ import torch
 from densevit.checkpoints.state import save_own
 from densevit.models.build import create_model
 from densevit.train.start import backbone_of, start_from
-from densevit.zoo import find
+from densevit.zoo import find_model
 from helpers import tiny
 
 
@@ -24,7 +24,7 @@ def test_epsilon_may_differ(tmp_path):
         segmenter, promptable = create_model("seg-l1", classes=19), create_model("sam-l1")
     assert backbone_of(segmenter).table != backbone_of(promptable).table
     segmenter = create_model("seg-l1", classes=19)
-    save_own(segmenter, tmp_path / "l1.safetensors", find("seg-l1-cityscapes").manifest())
+    save_own(segmenter, tmp_path / "l1.safetensors", find_model("seg-l1-cityscapes").manifest())
     promptable = create_model("sam-l1")
     start_from(promptable, tmp_path / "l1.safetensors")
     name = "stages.4.0.point_conv.conv.weight"

@@ -1,4 +1,4 @@
-"""Pairs lie on each other, the loss means what it says, and the recipes train, resume and find their pictures."""
+"""Pairs lie on each other, the loss means what it says, and the recipes train, resume and find their images."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def folder(tmp_path):
     for index in range(5):
         path = tmp_path / ("val" if index == 4 else "train") / f"{index}.png"
         path.parent.mkdir(exist_ok=True)
-        imaging.save(tiny.picture(81, 97, seed=index), path)
+        imaging.save(tiny.image(81, 97, seed=index), path)
     return tmp_path
 
 
@@ -39,7 +39,7 @@ def test_crops_lie_on_each_other(folder, scale):
     assert batch["low"].shape == (16, 3, 16, 16)
     assert batch["high"].shape == (16, 3, 16 * scale, 16 * scale)
     means = torch.nn.functional.avg_pool2d(batch["high"], scale)
-    # what is shrunk is near the mean of what it stands for, in whatever way the crop was turned
+    # what is downscale is near the mean of what it stands for, in whatever way the crop was turned
     assert (means - batch["low"]).abs().mean() < 0.25 * (means.flip(3) - batch["low"]).abs().mean()
 
 
@@ -48,13 +48,13 @@ def test_copies_enter_once_per_factor(folder):
     pairs = Pairs(paths, scale=2, copies=(1.0, 0.75), crop=16, device=CPU)
     assert len(pairs) == 8
     assert pairs[1][1].shape == (3, 60, 72)
-    # a factor that makes a picture smaller than a crop leaves that copy out
+    # a factor that makes an image smaller than a crop leaves that copy out
     assert len(Pairs(paths, scale=2, copies=(1.0, 0.25), crop=16, device=CPU)) == 4
-    with pytest.raises(ValueError, match="none of 4 pictures"):
+    with pytest.raises(ValueError, match="none of 4 images"):
         Pairs(paths, scale=2, copies=(1.0,), crop=64, device=CPU)
 
 
-def test_a_teachers_pictures_are_turned_with_the_others(folder):
+def test_a_teachers_images_are_turned_with_the_others(folder):
     paths = sorted((folder / "train").iterdir())
     answers = folder / "answers"
     answers.mkdir()
@@ -68,8 +68,8 @@ def test_a_teachers_pictures_are_turned_with_the_others(folder):
     batch["soft"] = batch["high"] + 0.05
     parts = SuperResolutionLoss("l1", distillation=0.25)(offset, batch)
     assert parts["loss"] == pytest.approx(0.75 * 0.25 + 0.25 * 0.2, abs=1e-6)
-    imaging.save(tiny.picture(20, 20), answers / paths[0].name)
-    with pytest.raises(ValueError, match="the teacher's picture is"):
+    imaging.save(tiny.image(20, 20), answers / paths[0].name)
+    with pytest.raises(ValueError, match="the teacher's image is"):
         Pairs(paths, scale=2, copies=(1.0,), crop=16, device=CPU, teacher=answers)[0]
     with pytest.raises(ValueError, match="copies must be 1"):
         Pairs(paths, scale=2, copies=(1.0, 0.5), crop=16, device=CPU, teacher=answers)
@@ -135,7 +135,7 @@ class TestPublishedSets:
         for name in ("DIV2K_train_HR/0001.png", "DIV2K_valid_HR/0801.png"):
             path = tmp_path / name
             path.parent.mkdir()
-            imaging.save(tiny.picture(130, 150), path)
+            imaging.save(tiny.image(130, 150), path)
         small = sr_div2k.Div2kOptions(crop=16, architecture="sr-x2-w0.75", device="cpu")
         assert sr_div2k.recipe(tmp_path, small).batches.length == 1
 
@@ -145,9 +145,9 @@ class TestPublishedSets:
         for name in ("00000/00000.png", "00000/00001.png", "60000/60000.png"):
             path = tmp_path / name
             path.parent.mkdir(exist_ok=True)
-            imaging.save(tiny.picture(64, 64), path)
+            imaging.save(tiny.image(64, 64), path)
         small = sr_ffhq.FfhqOptions(crop=16, architecture="sr-x2-w0.75", device="cpu")
         assert sr_ffhq.recipe(tmp_path, small).batches.length == 2
         (tmp_path / "60000/60000.png").unlink()
-        with pytest.raises(ValueError, match=r"1 of FFHQ's pictures are missing, 60000\.png first"):
+        with pytest.raises(ValueError, match=r"1 of FFHQ's images are missing, 60000\.png first"):
             sr_ffhq.recipe(tmp_path, small)

@@ -14,8 +14,8 @@ from densevit.variants import (
     SUPER_RESOLUTION,
     BackboneTable,
     TinyViTTable,
-    architecture,
     count,
+    find_architecture,
 )
 
 CITYSCAPES, ADE20K = (1024, 2048), (512, 512)
@@ -48,7 +48,7 @@ def test_every_published_model_has_a_table():
 
 def test_an_unknown_architecture_lists_the_known():
     with pytest.raises(ValueError, match=r"unknown architecture 'seg-b9'; known: .*seg-b0.*cls-l3.*sam-xl1"):
-        architecture("seg-b9")
+        find_architecture("seg-b9")
 
 
 @pytest.mark.parametrize("name", PUBLISHED_SAM)

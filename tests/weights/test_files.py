@@ -16,7 +16,7 @@ from densevit.weights import (
     hash_file,
     hash_tensors,
     read_tensors,
-    stored_precision,
+    to_stored_precision,
     write_tensors,
 )
 
@@ -165,7 +165,7 @@ def test_stored_precision():
     }
     tensors["linear"] = tensors["linear"] / 2
     kept = {name: np.array(tensor) for name, tensor in tensors.items()}
-    got = stored_precision(tensors)
+    got = to_stored_precision(tensors)
     assert {name: tensor.dtype for name, tensor in got.items()} == {
         "conv": np.float16,
         "linear": np.float16,

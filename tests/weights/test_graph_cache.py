@@ -48,12 +48,12 @@ def entry(folder: Path, name: str, size: int, age_s: float) -> Path:
 def test_the_folder_is_the_users_choice(monkeypatch, tmp_path):
     monkeypatch.setenv("DENSEVIT_CACHE", str(tmp_path / "a"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "b"))
-    assert cache.folder() == tmp_path / "a"
+    assert cache.cache_folder() == tmp_path / "a"
     monkeypatch.delenv("DENSEVIT_CACHE")
-    assert cache.folder() == tmp_path / "b" / "densevit"
+    assert cache.cache_folder() == tmp_path / "b" / "densevit"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache.folder() == tmp_path / ".cache" / "densevit"
+    assert cache.cache_folder() == tmp_path / ".cache" / "densevit"
 
 
 def test_other_weights_models_and_converters_have_other_places(folder):
@@ -171,14 +171,14 @@ def test_a_conversion_that_fails_leaves_nothing(folder, conversions, monkeypatch
 def test_trimming_keeps_what_was_used_last(tmp_path):
     old, middle, new = (entry(tmp_path, f"{age}.onnx", 100, age) for age in (3000, 2000, 1000))
     other = entry(tmp_path, "notes.txt", 1000, 9999)
-    cache.trim(new, max_bytes=300)
+    cache.trim_cache(new, max_bytes=300)
     assert old.exists()
-    cache.trim(new, max_bytes=250)
+    cache.trim_cache(new, max_bytes=250)
     assert not old.exists()
     assert middle.exists()
     assert new.exists()
-    cache.touch(middle)
-    cache.trim(middle, max_bytes=100)
+    cache.mark_used(middle)
+    cache.trim_cache(middle, max_bytes=100)
     assert middle.exists()
     assert not new.exists()
     assert other.exists()
@@ -187,7 +187,7 @@ def test_trimming_keeps_what_was_used_last(tmp_path):
 def test_trimming_keeps_the_newest_even_where_it_alone_is_too_large(tmp_path):
     kept = entry(tmp_path, "kept.onnx", 1000, 5000)
     other = entry(tmp_path, "other.onnx", 10, 1)
-    cache.trim(kept, max_bytes=100)
+    cache.trim_cache(kept, max_bytes=100)
     assert kept.exists()
     assert not other.exists()
 
@@ -196,14 +196,14 @@ def test_files_of_killed_processes_go_and_files_being_written_stay(tmp_path):
     kept = entry(tmp_path, "kept.onnx", 100, 10)
     abandoned = entry(tmp_path, ".0123456789abcdef.onnx", 100, 90_000)
     being_written = entry(tmp_path, ".fedcba9876543210.onnx", 100, 5)
-    cache.trim(kept, max_bytes=100)
+    cache.trim_cache(kept, max_bytes=100)
     assert kept.exists()
     assert being_written.exists()
     assert not abandoned.exists()
 
 
 def test_loading_trims(folder, conversions, monkeypatch):
-    monkeypatch.setattr(cache.trim, "__kwdefaults__", {"max_bytes": tiny.graph().stat().st_size + 10})
+    monkeypatch.setattr(cache.trim_cache, "__kwdefaults__", {"max_bytes": tiny.graph().stat().st_size + 10})
     graphs = cache.graph_path("x").parent
     old = entry(graphs, "old.onnx", 100, 5000)
     densevit.load(tiny.safetensors())
@@ -229,7 +229,7 @@ def test_a_copy_under_another_name_is_not_converted_again(folder, conversions, t
 
 
 def test_touching_what_is_gone_is_no_error(tmp_path):
-    cache.touch(tmp_path / "gone.onnx")
+    cache.mark_used(tmp_path / "gone.onnx")
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch, conversions):

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from densevit.checkpoints.loading import WeightsFile, build_network, load_network, read_weights, settle
-from densevit.checkpoints.recognition import Recognised, nearest, recognise
-from densevit.checkpoints.state import WeightsMismatchError, in_short, save_own
+from densevit.checkpoints.loading import WeightsFile, build_network, load_network, read_weights, resolve_manifest
+from densevit.checkpoints.recognition import Recognition, find_nearest, recognize
+from densevit.checkpoints.state import WeightsMismatchError, save_own, summarize
 from densevit.core.classes import ClassTable
 from densevit.core.manifest import Manifest
 from densevit.models.build import Network
 from densevit.weights import WeightsError
-from densevit.zoo import Entry, made_of, sides_in
+from densevit.zoo import Entry, find_published, parse_resolutions
 
 
 def open_network(path: Path, manifest: Manifest | None) -> tuple[Network, Manifest]:
@@ -26,31 +26,31 @@ def open_network(path: Path, manifest: Manifest | None) -> tuple[Network, Manife
         WeightsError: missing, damaged, unsafe, of another model than was named, or not to be told.
         WeightsMismatchError: not the tensors of the model that was named; says which model has such.
     """
-    return network_of(read_weights(path), manifest)
+    return build_from_file(read_weights(path), manifest)
 
 
-def network_of(file: WeightsFile, manifest: Manifest | None) -> tuple[Network, Manifest]:
+def build_from_file(file: WeightsFile, manifest: Manifest | None) -> tuple[Network, Manifest]:
     """As `open_network`, for a file that has been read."""
-    chosen = settle(file, manifest) or published_manifest(file)
+    chosen = resolve_manifest(file, manifest) or find_published_manifest(file)
     try:
         return build_network(file, chosen)
     except WeightsMismatchError as error:
-        fitting = recognise(file.tensors)
+        fitting = recognize(file.tensors)
         said = "no model that is known here has such tensors" if fitting is None else _said(fitting)
         raise WeightsMismatchError(f"{error}; asked for was {chosen.name}, {said}") from error
 
 
-def manifest_of(path: Path) -> Manifest:
+def identify_manifest(path: Path) -> Manifest:
     """What a weights file is, by its header or by its tensors.
 
     Raises:
         WeightsError: missing, damaged, unsafe, or foreign and not to be told.
     """
     file = read_weights(path)
-    return file.manifest or published_manifest(file)
+    return file.manifest or find_published_manifest(file)
 
 
-def published_manifest(file: WeightsFile) -> Manifest:
+def find_published_manifest(file: WeightsFile) -> Manifest:
     """The manifest of the published model whose tensors a foreign file holds.
 
     Weights for several resolutions have the same shapes; then the file's name decides, by its `r224` and so on.
@@ -58,12 +58,12 @@ def published_manifest(file: WeightsFile) -> Manifest:
     Raises:
         WeightsError: no published model has such tensors, or several have and the file's name does not tell.
     """
-    fitting = recognise(file.tensors)
+    fitting = recognize(file.tensors)
     if fitting is None:
         raise WeightsError(f"{file.path}: {_nearly(file)}")
     entries = _entries(fitting)
     if len(entries) > 1:
-        sides = sides_in(file.path.stem)
+        sides = parse_resolutions(file.path.stem)
         entries = [entry for entry in entries if entry.resolution[0] in sides]
     if len(entries) != 1:
         raise WeightsError(
@@ -73,27 +73,27 @@ def published_manifest(file: WeightsFile) -> Manifest:
     return entries[0].manifest()
 
 
-def _entries(fitting: Recognised) -> list[Entry]:
-    return made_of(fitting.architecture, fitting.classes) if fitting.in_channels == 3 else []
+def _entries(fitting: Recognition) -> list[Entry]:
+    return find_published(fitting.architecture, fitting.classes) if fitting.in_channels == 3 else []
 
 
-def _said(fitting: Recognised) -> str:
+def _said(fitting: Recognition) -> str:
     """What such tensors fit, for an error."""
     if entries := _entries(fitting):
         return f"these fit {' or '.join(entry.name for entry in entries)}"
     classes = f" with {fitting.classes} classes" if fitting.classes else ""
-    channels = "" if fitting.in_channels == 3 else f" and pictures of {fitting.in_channels} channels"
+    channels = "" if fitting.in_channels == 3 else f" and images of {fitting.in_channels} channels"
     convertible = classes and fitting.in_channels == 3
     remedy = "; densevit convert --model NAME --classes FILE gives them their own names" if convertible else ""
     return f"these fit {fitting.architecture}{classes}{channels}, which no published model has{remedy}"
 
 
 def _nearly(file: WeightsFile) -> str:
-    near = nearest(file.tensors)
+    near = find_nearest(file.tensors)
     if near is None:
         return "no model that is known here has such tensors"
     name, problems = near
-    return f"no model that is known here has such tensors; nearest is {name}, but {in_short(problems)}"
+    return f"no model that is known here has such tensors; find_nearest is {name}, but {summarize(problems)}"
 
 
 def convert(source: Path, target: Path, *, entry: Entry | None, classes: ClassTable | None = None) -> Manifest:
@@ -122,18 +122,18 @@ def convert(source: Path, target: Path, *, entry: Entry | None, classes: ClassTa
             raise ValueError(
                 f"{len(classes.names)} class names given, {source} has {len(file.manifest.class_names)} classes"
             )
-        file = replace(file, manifest=with_classes(file.manifest, classes))
+        file = replace(file, manifest=replace_classes(file.manifest, classes))
     if classes is not None:
         if manifest is None and file.manifest is None:
             raise ValueError("class names need the model's name too: give --model")
-        manifest = None if manifest is None else with_classes(manifest, classes)
-    network, manifest = network_of(file, manifest)
+        manifest = None if manifest is None else replace_classes(manifest, classes)
+    network, manifest = build_from_file(file, manifest)
     target.parent.mkdir(parents=True, exist_ok=True)
     save_own(network, target, manifest)
     return load_network(target, None)[1]
 
 
-def with_classes(manifest: Manifest, classes: ClassTable) -> Manifest:
-    """The same model with other classes, and with their colours if it draws any."""
-    palette = classes.colours if manifest.palette else ()
+def replace_classes(manifest: Manifest, classes: ClassTable) -> Manifest:
+    """The same model with other classes, and with their colors if it draws any."""
+    palette = classes.colors if manifest.palette else ()
     return replace(manifest, name=manifest.architecture, class_names=classes.names, palette=palette)

@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from densevit.checkpoints.names import own_names, without_wrapper
+from densevit.checkpoints.names import strip_wrapper, to_own_names
 from densevit.checkpoints.state import load_state, read_pickled
-from densevit.core.manifest import METADATA_KEY, Manifest, answering, other_model
+from densevit.core.manifest import METADATA_KEY, Manifest, describe_mismatch, match_manifest
 from densevit.models.build import Network, build
-from densevit.variants import architecture
+from densevit.variants import find_architecture
 from densevit.weights import WEIGHTS_SUFFIXES, WeightsError, hash_tensors, read_tensors
 
 
@@ -43,7 +43,7 @@ def read_weights(path: Path) -> WeightsFile:
     if path.suffix not in WEIGHTS_SUFFIXES:
         raise WeightsError(f"{path}: not a weights file; its suffix must be one of {', '.join(WEIGHTS_SUFFIXES)}")
     if path.suffix != ".safetensors":
-        return WeightsFile(path, without_wrapper(read_pickled(path)), None)
+        return WeightsFile(path, strip_wrapper(read_pickled(path)), None)
     arrays, metadata = read_tensors(path)
     own = None
     if METADATA_KEY in metadata:
@@ -55,7 +55,7 @@ def read_weights(path: Path) -> WeightsFile:
     return WeightsFile(path, {name: torch.from_numpy(array).float() for name, array in arrays.items()}, own)
 
 
-def settle(file: WeightsFile, asked: Manifest | None) -> Manifest | None:
+def resolve_manifest(file: WeightsFile, asked: Manifest | None) -> Manifest | None:
     """What a file's tensors are: as it says itself, as was asked where it says nothing; None where nobody says.
 
     Raises:
@@ -63,8 +63,8 @@ def settle(file: WeightsFile, asked: Manifest | None) -> Manifest | None:
     """
     if file.manifest is None or asked is None:
         return file.manifest or asked
-    if (manifest := answering(file.manifest, asked)) is None:
-        raise WeightsError(other_model(file.path, file.manifest, asked))
+    if (manifest := match_manifest(file.manifest, asked)) is None:
+        raise WeightsError(describe_mismatch(file.path, file.manifest, asked))
     return manifest
 
 
@@ -79,12 +79,12 @@ def build_network(file: WeightsFile, manifest: Manifest) -> tuple[Network, Manif
         WeightsMismatchError: not the tensors of this model.
     """
     try:
-        table = architecture(manifest.architecture)
+        table = find_architecture(manifest.architecture)
     except ValueError as error:
         raise WeightsError(f"{file.path}: {error}; update densevit") from error
     classes = len(manifest.class_names) or None
     network = build(table, classes=classes, in_channels=len(manifest.mean))
-    state = own_names(file.tensors, network.state_dict(), table)
+    state = to_own_names(file.tensors, network.state_dict(), table)
     load_state(network, state, source=str(file.path))
     return network.eval(), replace(manifest, weights_precision="fp32" if file.manifest is None else "fp16")
 
@@ -105,7 +105,7 @@ def load_network(path: Path, manifest: Manifest | None) -> tuple[Network, Manife
         WeightsMismatchError: not the tensors of this model.
     """
     file = read_weights(path)
-    chosen = settle(file, manifest)
+    chosen = resolve_manifest(file, manifest)
     if chosen is None:
         raise WeightsError(
             f"{path}: does not say what model it is; name it, as in load(NAME, weights={str(path)!r})"

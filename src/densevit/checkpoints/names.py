@@ -59,7 +59,7 @@ def timm_name(name: str, table: Architecture) -> str:
     return f"stages.{int(stage.removeprefix('stages.')) - first}.blocks.{index}.{rest}"
 
 
-def convention(keys: Iterable[str]) -> Convention:
+def detect_convention(keys: Iterable[str]) -> Convention:
     """Whose names these are; what nobody else would write counts as our own."""
     keys = list(keys)
     if any(".op_list." in key or key == _TINY_VIT_STEM for key in keys):
@@ -67,7 +67,7 @@ def convention(keys: Iterable[str]) -> Convention:
     return "timm" if any(key.startswith("stem.in_conv.") for key in keys) else "own"
 
 
-def without_wrapper(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def strip_wrapper(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of a model that was saved inside PyTorch's wrapper for several devices, under its own names."""
     prefix = "module."
     if not state or not all(name.startswith(prefix) for name in state):
@@ -75,15 +75,15 @@ def without_wrapper(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in state.items()}
 
 
-def own_names(state: Mapping[str, Tensor], names: Iterable[str], table: Architecture) -> dict[str, Tensor]:
-    """Tensors of any convention under our names; unknown ones keep theirs, for `load_state` to name.
+def to_own_names(state: Mapping[str, Tensor], names: Iterable[str], table: Architecture) -> dict[str, Tensor]:
+    """Tensors of any detect_convention under our names; unknown ones keep theirs, for `load_state` to name.
 
     Args:
         state: tensors by the names of a file.
         names: of the model's tensors.
         table: the model's architecture.
     """
-    match convention(state):
+    match detect_convention(state):
         case "official":
             ours = {official_name(name, table): name for name in names}
         case "timm":

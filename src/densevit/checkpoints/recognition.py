@@ -9,8 +9,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from densevit.checkpoints.names import own_names
-from densevit.checkpoints.state import differences, shapes_of
+from densevit.checkpoints.names import to_own_names
+from densevit.checkpoints.state import list_differences, shapes_of
 from densevit.models.build import build
 from densevit.variants import (
     ARCHITECTURES,
@@ -25,29 +25,29 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
-class Recognised:
-    """What fits: an architecture, its class count (0 where it has no classes), channels of its pictures."""
+class Recognition:
+    """What fits: an architecture, its class count (0 where it has no classes), channels of its images."""
 
     architecture: str
     classes: int
     in_channels: int
 
 
-def recognise(state: Mapping[str, Tensor]) -> Recognised | None:
-    """The architecture whose tensors these are, whatever convention names them; None where none fits.
+def recognize(state: Mapping[str, Tensor]) -> Recognition | None:
+    """The architecture whose tensors these are, whatever detect_convention names them; None where none fits.
 
     Args:
         state: tensors by the names of the file.
     """
     for table in ARCHITECTURES.values():
         expected = shapes(table.name)
-        found = shapes_of(own_names(state, expected, table))
+        found = shapes_of(to_own_names(state, expected, table))
         if (fitting := _fitting(found, expected, table)) is not None:
             return fitting
     return None
 
 
-def nearest(state: Mapping[str, Tensor]) -> tuple[str, list[str]] | None:
+def find_nearest(state: Mapping[str, Tensor]) -> tuple[str, list[str]] | None:
     """The architecture that most of the tensors are of, and what differs; None where less than half fits any.
 
     Args:
@@ -56,7 +56,7 @@ def nearest(state: Mapping[str, Tensor]) -> tuple[str, list[str]] | None:
     best: tuple[str, list[str]] | None = None
     for table in ARCHITECTURES.values():
         expected = shapes(table.name)
-        problems = differences(shapes_of(own_names(state, expected, table)), expected)
+        problems = list_differences(shapes_of(to_own_names(state, expected, table)), expected)
         if len(problems) < min(len(best[1]) if best else len(expected), len(expected) / 2):
             best = table.name, problems
     return best
@@ -70,7 +70,7 @@ def shapes(name: str) -> Shapes:
     return shapes_of(network.state_dict())
 
 
-def _fitting(found: Shapes, expected: Shapes, table: Architecture) -> Recognised | None:
+def _fitting(found: Shapes, expected: Shapes, table: Architecture) -> Recognition | None:
     """The first convolution may take any number of channels, the classifier give any number of classes."""
     if found.keys() != expected.keys():
         return None
@@ -87,11 +87,11 @@ def _fitting(found: Shapes, expected: Shapes, table: Architecture) -> Recognised
     classes = found[f"{classifier}bias"][0] if classifier else 0
     if classifier and found[f"{classifier}weight"][0] != classes:
         return None
-    return Recognised(table.name, classes, found[stem][1])
+    return Recognition(table.name, classes, found[stem][1])
 
 
 def stem_name(table: Architecture) -> str:
-    """Our name of the weight that reads the picture."""
+    """Our name of the weight that reads the image."""
     if not isinstance(table, PromptableTable):
         return "backbone.stages.0.0.conv.weight"
     if isinstance(table.encoder, TinyViTTable):

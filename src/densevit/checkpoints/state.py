@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from densevit.core.errors import InputError
 from densevit.core.manifest import METADATA_KEY, Manifest
 from densevit.core.messages import first_line
-from densevit.weights import WeightsError, hash_tensors, stored_precision, write_tensors
+from densevit.weights import WeightsError, hash_tensors, to_stored_precision, write_tensors
 
 
 def is_counter(name: str) -> bool:
@@ -41,8 +41,8 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], *, source: str) ->
         WeightsError: values that are no finite numbers.
     """
     state = {name: tensor for name, tensor in state.items() if not is_counter(name)}
-    if problems := differences(shapes_of(state), shapes_of(model.state_dict())):
-        raise WeightsMismatchError(f"{source}: these are not this model's weights: {in_short(problems)}")
+    if problems := list_differences(shapes_of(state), shapes_of(model.state_dict())):
+        raise WeightsMismatchError(f"{source}: these are not this model's weights: {summarize(problems)}")
     for name, tensor in state.items():
         if not bool(torch.isfinite(tensor).all()):
             raise WeightsError(f"{source}: {name} holds infinite values or NaN; the file is damaged")
@@ -54,7 +54,7 @@ def shapes_of(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in state.items() if not is_counter(name)}
 
 
-def differences(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> list[str]:
+def list_differences(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> list[str]:
     """What of the tensors found is not as a model expects it, a phrase each."""
     missing = [f"{name} is missing" for name in expected if name not in found]
     unexpected = [f"{name} is unexpected" for name in found if name not in expected]
@@ -66,7 +66,7 @@ def differences(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tup
     return missing + unexpected + shaped
 
 
-def in_short(problems: list[str]) -> str:
+def summarize(problems: list[str]) -> str:
     """The first three, and how many more there are."""
     more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
     return f"{'; '.join(problems[:3])}{more}"
@@ -85,7 +85,7 @@ def own_tensors(model: nn.Module) -> dict[str, NDArray[np.generic]]:
         if not is_counter(name)
     }
     return {
-        **stored_precision({name: array for name, array in arrays.items() if name in learned}),
+        **to_stored_precision({name: array for name, array in arrays.items() if name in learned}),
         **{name: array for name, array in arrays.items() if name not in learned},
     }
 

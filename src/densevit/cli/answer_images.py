@@ -1,4 +1,4 @@
-"""What every verb does that answers for pictures: find them, stream them through a model, report, go on."""
+"""What every verb does that answers for images: find them, stream them through a model, report, go on."""
 
 from __future__ import annotations
 
@@ -13,18 +13,16 @@ import typer
 from densevit import imaging
 from densevit.cli.progress import progress_bar
 from densevit.core.messages import one_line
-from densevit.imaging import PictureError, Source
+from densevit.imaging import ImageError, Source
 from densevit.predict.model import Model
 
-Sources = Annotated[list[str], typer.Argument(help="Pictures, folders, or patterns such as 'in/**/*.jpg'.")]
-MaxPixels = Annotated[
-    int, typer.Option("--max-pixels", min=1, help="Refuse larger pictures before decoding them.")
-]
+Sources = Annotated[list[str], typer.Argument(help="Images, folders, or patterns such as 'in/**/*.jpg'.")]
+MaxPixels = Annotated[int, typer.Option("--max-pixels", min=1, help="Refuse larger images before decoding them.")]
 Row = dict[str, Any]
-"""What is reported of one picture: "source", and "error" or the answer."""
+"""What is reported of one image: "source", and "error" or the answer."""
 
 
-def answer_pictures(
+def answer_images(
     title: str,
     sources: list[str],
     load: Callable[[], Model[Any]],
@@ -35,22 +33,22 @@ def answer_pictures(
     max_pixels: int,
     as_json: bool,
 ) -> None:
-    """Runs a verb over all pictures; what goes wrong with one is no reason to drop the next.
+    """Runs a verb over all images; what goes wrong with one is no reason to drop the next.
 
     Args:
         title: of the progress bar.
         sources: files, folders, patterns.
-        load: gives the model; called once there is a picture.
+        load: gives the model; called once there is an image.
         finish: writes one result and says what to report of it.
-        line: what is said of a finished picture without `as_json`.
-        exclude: folder in which no picture is looked for, the one that results go to.
-        max_pixels: larger pictures are refused.
-        as_json: one JSON object on stdout instead of a line per picture.
+        line: what is said of a finished image without `as_json`.
+        exclude: folder in which no image is looked for, the one that results go to.
+        max_pixels: larger images are refused.
+        as_json: one JSON object on stdout instead of a line per image.
 
     Raises:
-        typer.Exit: with code 1 where a picture failed, or there was none.
+        typer.Exit: with code 1 where an image failed, or there was none.
     """
-    found, errors = imaging.find(sources, exclude=exclude)
+    found, errors = imaging.find_images(sources, exclude=exclude)
     for error in errors:
         _complain(error)
     if not found:
@@ -75,7 +73,7 @@ def answer_pictures(
             "runtime": model.runtime.name,
             "precision": model.runtime.precision,
             "device": model.runtime.device,
-            "pictures": rows,
+            "images": rows,
             "failed": failed,
             "seconds": round(time.perf_counter() - start, 3),
         }
@@ -86,12 +84,12 @@ def answer_pictures(
 
 def _row(source: Source, result: Any, finish: Callable[[Source, Any], Row]) -> Row:
     row: Row = {"source": str(source.path)}
-    if isinstance(result, PictureError):
+    if isinstance(result, ImageError):
         return row | {"error": str(result)}
     try:
         return row | finish(source, result)
-    except PictureError as error:
-        # what was asked does not fit this picture
+    except ImageError as error:
+        # what was asked does not fit this image
         return row | {"error": str(error)}
     except (OSError, ValueError, MemoryError) as error:
         return row | {"error": f"{source.path}: its result cannot be written ({one_line(error)})"}

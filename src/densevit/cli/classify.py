@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from densevit import imaging
-from densevit.cli.answer_images import MaxPixels, Row, Sources, answer_pictures
+from densevit.cli.answer_images import MaxPixels, Row, Sources, answer_images
 from densevit.cli.options import Device, Json, ModelChoice, Precision, Runtime, Weights, WorkingSize, load_model
 from densevit.imaging import Source
 from densevit.tasks.classification import ClassificationResult
@@ -26,12 +26,12 @@ def classify(
     top: Annotated[int, typer.Option("--top", min=1, help="How many classes to name.")] = 5,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Folder for a JSON file per picture; none is written without."),
+        typer.Option("--out", "-o", help="Folder for a JSON file per image; none is written without."),
     ] = None,
     max_pixels: MaxPixels = imaging.DEFAULT_MAX_PIXELS,
     as_json: Json = False,
 ) -> None:
-    """What every picture shows: the most probable classes."""
+    """What every image shows: the most probable classes."""
     load = partial(
         load_model,
         model,
@@ -42,7 +42,7 @@ def classify(
         size=size,
         task="classification",
     )
-    answer_pictures(
+    answer_images(
         "classify",
         sources,
         load,

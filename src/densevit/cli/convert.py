@@ -12,7 +12,7 @@ from densevit.cli.options import Json
 from densevit.core.classes import ClassTable
 from densevit.core.packages import require_torch
 from densevit.data.folder import read_classes
-from densevit.zoo import find
+from densevit.zoo import find_model
 
 
 def convert(
@@ -36,7 +36,7 @@ def convert(
     from densevit.checkpoints.conversion import convert as convert_file
 
     table = None if classes is None else _class_table(classes)
-    entry = None if model is None else find(model)
+    entry = None if model is None else find_model(model)
     manifest = convert_file(source, target, entry=entry, classes=table)
     size = target.stat().st_size
     report = {

@@ -23,7 +23,7 @@ from densevit.cli.options import (
 )
 from densevit.cli.progress import progress_bar
 from densevit.core.packages import require_torch
-from densevit.core.processes import Alone, Peers
+from densevit.core.processes import Processes, SingleProcess
 from densevit.data.checking import check_samples
 from densevit.data.detections import read_detections
 from densevit.data.table import DATA, KINDS, kind_of, open_data
@@ -31,9 +31,9 @@ from densevit.evaluate import Evaluation, fitting
 from densevit.evaluate import evaluate as evaluate_model
 from densevit.evaluate.promptable import Prompt
 from densevit.predict.model import Model
-from densevit.zoo import UnknownModelError, find
+from densevit.zoo import UnknownModelError, find_model
 
-_VAL_PICTURES = {"coco": 5000, "cityscapes": 500, "ade20k": 2000, "imagenet": 50_000}
+_VAL_IMAGES = {"coco": 5000, "cityscapes": 500, "ade20k": 2000, "imagenet": 50_000}
 _TITLES = {
     "miou": "mean IoU",
     "pixel_accuracy": "pixel accuracy",
@@ -85,14 +85,14 @@ def evaluate(
     kind = kind_of(data)
     if not is_file_name(model):
         # before anything is fetched
-        _require_kind(data, kind, find(model).name, find(model).task)
-    with _peers() as peers:
+        _require_kind(data, kind, find_model(model).name, find_model(model).task)
+    with _join_processes() as processes:
         samples = open_data(data, split)
         check_samples(samples)
         loaded = load_model(model, weights=weights, runtime=runtime, precision=precision, device=device, size=size)
         manifest = loaded.manifest
         _require_kind(data, kind, manifest.name, manifest.task)
-        steps = len(range(0, len(samples), peers.size)) if peers.rank == 0 else 0
+        steps = len(range(0, len(samples), processes.size)) if processes.rank == 0 else 0
         with progress_bar("eval", steps) as advance:
             evaluation = evaluate_model(
                 loaded,
@@ -102,9 +102,9 @@ def evaluate(
                 clicks=clicks,
                 boxes=found,
                 progress=lambda done, total: advance(),
-                peers=peers,
+                processes=processes,
             )
-    if peers.rank != 0:
+    if processes.rank != 0:
         return
     report = {
         "model": manifest.name,
@@ -132,19 +132,19 @@ def _require_kind(data: str, kind: str, model: str, task: str) -> None:
 
 
 @contextmanager
-def _peers() -> Iterator[Peers]:
+def _join_processes() -> Iterator[Processes]:
     """The processes that torchrun started with this one, or this one alone."""
     count = os.environ.get("WORLD_SIZE", "1")
     if not count.isdigit():
         raise ValueError(f"WORLD_SIZE must be a number of processes, got {count!r}; torchrun sets it")
     if int(count) <= 1:
-        yield Alone()
+        yield SingleProcess()
         return
     require_torch("an evaluation by several processes")
-    from densevit.core.torch_processes import joined
+    from densevit.core.torch_processes import join_processes
 
-    with joined() as peers:
-        yield peers
+    with join_processes() as processes:
+        yield processes
 
 
 def _published(model: Model[Any], kind: str, split: str, evaluation: Evaluation) -> dict[str, Any] | None:
@@ -154,7 +154,7 @@ def _published(model: Model[Any], kind: str, split: str, evaluation: Evaluation)
     """
     manifest = model.manifest
     try:
-        entry = find(manifest.name)
+        entry = find_model(manifest.name)
     except UnknownModelError:
         return None
     # promptable models know no classes; what is published of them is of COCO's boxes
@@ -167,8 +167,8 @@ def _published(model: Model[Any], kind: str, split: str, evaluation: Evaluation)
     differs = []
     if str(model.task.size) != manifest.published_size:
         differs.append(f"--size published ({manifest.published_size})")
-    if evaluation.images != _VAL_PICTURES.get(kind, evaluation.images):
-        differs.append(f"all {_VAL_PICTURES[kind]:,} pictures")
+    if evaluation.images != _VAL_IMAGES.get(kind, evaluation.images):
+        differs.append(f"all {_VAL_IMAGES[kind]:,} images")
     return {**figures, "but_on": differs}
 
 
@@ -187,7 +187,7 @@ def _show(report: dict[str, Any]) -> None:
             beside += f" (on {', '.join(published['but_on'])})"
         typer.echo(f"{_TITLES.get(name, name):>20}  {value:6.{digits}f} {unit}{beside}".rstrip())
     typer.echo(
-        f"{report['model']} on {report['data']} {report['split']}: {report['images']} pictures at "
+        f"{report['model']} on {report['data']} {report['split']}: {report['images']} images at "
         f"{report['size']}, {report['runtime']} {report['precision']}, {report['seconds']:.1f} s"
     )
 

@@ -14,9 +14,9 @@ from densevit.cli.options import Json, is_file_name
 from densevit.core.manifest import METADATA_KEY, Manifest
 from densevit.core.packages import require_torch
 from densevit.predict.loading import GRAPH_SUFFIX
-from densevit.variants import architecture, count
+from densevit.variants import count, find_architecture
 from densevit.weights import WeightsError, read_tensors
-from densevit.zoo import Entry, find
+from densevit.zoo import Entry, find_model
 
 
 def info(
@@ -27,7 +27,7 @@ def info(
     if is_file_name(model):
         facts = _facts_of_file(Path(model))
     else:
-        entry = find(model)
+        entry = find_model(model)
         facts = describe_entry(entry) | _described(entry.manifest()) | _hub(entry)
     if as_json:
         typer.echo(json.dumps(facts, indent=1))
@@ -56,7 +56,7 @@ def _facts_of_file(path: Path) -> dict[str, Any]:
     manifest = _manifest_of_file(path)
     classes = len(manifest.class_names)
     try:
-        table = architecture(manifest.architecture)
+        table = find_architecture(manifest.architecture)
     except ValueError as error:
         raise WeightsError(f"{path}: {error}; update densevit") from error
     cost = count(
@@ -77,9 +77,9 @@ def _manifest_of_file(path: Path) -> Manifest:
         if text is not None:
             return Manifest.from_json(text, source=str(path))
     require_torch(f"{path}: reading foreign weights")
-    from densevit.checkpoints.conversion import manifest_of
+    from densevit.checkpoints.conversion import identify_manifest
 
-    return manifest_of(path)
+    return identify_manifest(path)
 
 
 def _readable(value: Any) -> str:

@@ -15,7 +15,7 @@ from densevit.runtimes.base import RuntimeFailedError
 
 app = typer.Typer(
     name="densevit",
-    help="EfficientViT for dense prediction: a picture in, a dense answer out.",
+    help="EfficientViT for dense prediction: an image in, a dense answer out.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 import typer
 
 from densevit import imaging
-from densevit.cli.answer_images import MaxPixels, Row, Sources, answer_pictures
+from densevit.cli.answer_images import MaxPixels, Row, Sources, answer_images
 from densevit.cli.options import (
     Device,
     Json,
@@ -25,7 +25,7 @@ from densevit.cli.options import (
 )
 from densevit.cli.progress import progress_bar
 from densevit.core.messages import one_line
-from densevit.imaging import PictureError, Source
+from densevit.imaging import ImageError, Source
 from densevit.predict.everything import EverythingOptions
 from densevit.predict.model import Model
 from densevit.predict.segment_anything import SegmentAnything
@@ -109,7 +109,7 @@ def masks(
         places = [[(x, y) for x, y, _ in points]]
         return sam.predict(scene, points=places, labels=[[label for *_, label in points]], multimask=several)
 
-    answer_pictures(
+    answer_images(
         "masks",
         sources,
         load,
@@ -131,7 +131,7 @@ def _everything(sam: SegmentAnything, scene: Scene, options: EverythingOptions) 
             reported = done
 
         found = tuple(sam.everything(scene, options, progress=progress))
-    return MasksResult(found, scene.placement.picture, scene.picture)
+    return MasksResult(found, scene.placement.image, scene.image)
 
 
 def _finish(
@@ -140,8 +140,8 @@ def _finish(
     try:
         result = answer(scene)
     except ValueError as error:
-        # a prompt may fit one picture and not another
-        raise PictureError(f"{source.path}: {one_line(error)}") from error
+        # a prompt may fit one image and not another
+        raise ImageError(f"{source.path}: {one_line(error)}") from error
     written = result.save(out / source.stem, formats=formats)
     return {"written": [str(path) for path in written], **result.to_json()}
 

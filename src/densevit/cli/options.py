@@ -11,7 +11,7 @@ from densevit.predict.loading import GRAPH_SUFFIX, RuntimeName, load
 from densevit.predict.model import Model
 from densevit.runtimes.base import Precision as RuntimePrecision
 from densevit.weights import WEIGHTS_SUFFIXES
-from densevit.zoo import find
+from densevit.zoo import find_model
 
 ModelChoice = Annotated[str, typer.Option("--model", "-m", help="A model's name, or a graph or weights file.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")]
@@ -36,7 +36,7 @@ VERBS = {
     "super_resolution": "upscale",
     "promptable": "masks",
 }
-"""Task -> the verb that answers it for pictures."""
+"""Task -> the verb that answers it for images."""
 
 
 def load_model(
@@ -65,7 +65,7 @@ def load_model(
     """
     if not is_file_name(model):
         # before anything is fetched
-        _require_task(find(model).name, find(model).task, task)
+        _require_task(find_model(model).name, find_model(model).task, task)
     loaded: Model[Any] = load(
         model,
         weights=weights,

@@ -22,7 +22,7 @@ def progress_bar(title: str, total: int) -> Iterator[Advance]:
     if total < 2 or not sys.stderr.isatty():
         yield lambda steps=1: None
         return
-    # rich costs a noticeable part of the start of a command that handles one picture
+    # rich costs a noticeable part of the start of a command that handles one image
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from densevit import imaging
-from densevit.cli.answer_images import MaxPixels, Row, Sources, answer_pictures
+from densevit.cli.answer_images import MaxPixels, Row, Sources, answer_images
 from densevit.cli.options import (
     Device,
     Json,
@@ -40,7 +40,7 @@ def segment(
     max_pixels: MaxPixels = imaging.DEFAULT_MAX_PIXELS,
     as_json: Json = False,
 ) -> None:
-    """A class for every pixel of every picture."""
+    """A class for every pixel of every image."""
     wanted = _formats(formats)
     load = partial(
         load_model,
@@ -52,7 +52,7 @@ def segment(
         size=size,
         task="segmentation",
     )
-    answer_pictures(
+    answer_images(
         "segment",
         sources,
         load,

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 import typer
 
 from densevit import imaging
-from densevit.cli.answer_images import MaxPixels, Row, Sources, answer_pictures
+from densevit.cli.answer_images import MaxPixels, Row, Sources, answer_images
 from densevit.cli.options import (
     Device,
     Json,
@@ -45,12 +45,12 @@ def upscale(
         str, typer.Option("--format", "-f", help=f"What to write: {', '.join(FORMATS)}.")
     ] = "png",
     compare: Annotated[
-        bool, typer.Option("--compare", help="Also write a picture with bicubic enlargement on its left half.")
+        bool, typer.Option("--compare", help="Also write an image with bicubic enlargement on its left half.")
     ] = False,
     max_pixels: MaxPixels = imaging.DEFAULT_MAX_PIXELS,
     as_json: Json = False,
 ) -> None:
-    """Enlarge pictures; transparency, 16 bits, orientation and colour profile are kept."""
+    """Enlarge images; transparency, 16 bits, orientation and color profile are kept."""
     if file_format not in FORMATS:
         raise ValueError(f"--format must be one of {', '.join(FORMATS)}, got {file_format!r}")
 
@@ -69,7 +69,7 @@ def upscale(
             upscaler.task.tile_px = _side(tile, upscaler.task)
         return upscaler
 
-    answer_pictures(
+    answer_images(
         "upscale",
         sources,
         load,
@@ -82,7 +82,7 @@ def upscale(
 
 
 def _side(text: str, task: SuperResolution) -> int | None:
-    """Pixels, rounded up to what the network takes; None for the whole picture."""
+    """Pixels, rounded up to what the network takes; None for the whole image."""
     if text == "whole":
         return None
     if not text.isdecimal() or len(text) > 6 or int(text) <= 2 * task.halo_px:

@@ -1,4 +1,4 @@
-"""Names and colours of the classes of the published data sets."""
+"""Names and colors of the classes of the published data sets."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ _IMAGENET = Path(__file__).parents[1] / "assets" / "imagenet.json"
 
 @dataclass(frozen=True)
 class ClassTable:
-    """One name per class in the order of the network's outputs, and one RGB colour where classes are drawn."""
+    """One name per class in the order of the network's outputs, and one RGB color where classes are drawn."""
 
     names: tuple[str, ...]
-    colours: tuple[tuple[int, int, int], ...]
+    colors: tuple[tuple[int, int, int], ...]
 
     @property
     def palette(self) -> NDArray[np.uint8]:
         """(classes, 3) uint8 RGB."""
-        return np.array(self.colours, np.uint8)
+        return np.array(self.colors, np.uint8)
 
 
 @cache
-def class_table(data_set: str) -> ClassTable:
+def read_class_table(data_set: str) -> ClassTable:
     """The classes of "camvid", "cityscapes", "ade20k", "loveda", "potsdam", "vaihingen" or "imagenet".
 
-    ImageNet's classes have no colours.
+    ImageNet's classes have no colors.
 
     Raises:
         ValueError: another data set.
@@ -46,7 +46,7 @@ def class_table(data_set: str) -> ClassTable:
 
 
 def imagenet_wnids() -> tuple[str, ...]:
-    """WordNet identifiers of ImageNet's 1000 classes, in the order of `class_table("imagenet")`."""
+    """WordNet identifiers of ImageNet's 1000 classes, in the order of `read_class_table("imagenet")`."""
     return tuple(_imagenet()["wnids"])
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args, get_type_hints
 from densevit.core.errors import InputError
 
 FORMAT = 1
-CONVERTER = "2"
+CONVERTER = "3"
 """Version of the way from weights to graph; a cached graph of another version is made again."""
 METADATA_KEY = "densevit"
 
@@ -38,7 +38,7 @@ class Manifest:
     size: str = "native"  # the size policy
     published_size: str = "native"  # what "--size published" means
     resize: Literal["cv2_cubic", "pil_bilinear", "pil_bicubic"] = "pil_bilinear"  # to the working size
-    crop_ratio: float = 1.0  # share of the resized shorter side that a centre crop keeps (classification)
+    crop_ratio: float = 1.0  # share of the resized shorter side that a center crop keeps (classification)
     multiple: int = 32  # sides of the network's input are multiples of this, itself one of 16
     weights_precision: Literal["fp32", "fp16"] = "fp32"  # the precision of the stored weights
     verified_precisions: tuple[str, ...] = ("fp32",)  # that lose at most 0.1 points on the validation set
@@ -67,7 +67,7 @@ class Manifest:
         return _checked(values, source)
 
 
-def answering(own: Manifest, asked: Manifest) -> Manifest | None:
+def match_manifest(own: Manifest, asked: Manifest) -> Manifest | None:
     """What a file that describes itself is, where a model was asked for by name; None if it is another model.
 
     The same architecture with the same classes will do, and the file's header tells the rest. A classifier's
@@ -80,7 +80,7 @@ def answering(own: Manifest, asked: Manifest) -> Manifest | None:
     return replace(own, name=asked.name, size=asked.size, published_size=asked.published_size)
 
 
-def other_model(source: object, own: Manifest, asked: Manifest) -> str:
+def describe_mismatch(source: object, own: Manifest, asked: Manifest) -> str:
     """An error for a file that describes itself as something else."""
 
     def said(manifest: Manifest) -> str:
@@ -92,7 +92,7 @@ def other_model(source: object, own: Manifest, asked: Manifest) -> str:
 
 
 def super_resolution_manifest(name: str, architecture: str, licence: str = "Apache-2.0") -> Manifest:
-    """What all super-resolution models have in common: pictures at their own size, in 0..1 as they are."""
+    """What all super-resolution models have in common: images at their own size, in 0..1 as they are."""
     return Manifest(
         name=name,
         task="super_resolution",
@@ -115,7 +115,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "task": lambda value: value in _TASKS,
     "architecture": lambda value: _is_text(value),
     "class_names": lambda value: _is_list(value, _is_text) and len(value) <= _MAX_CLASSES,
-    "palette": lambda value: _is_list(value, _is_colour),
+    "palette": lambda value: _is_list(value, _is_color),
     "mean": lambda value: _is_list(value, _is_number) and 1 <= len(value) <= 1024,
     "std": lambda value: _is_list(value, _is_number) and all(entry > 0 for entry in value),
     "size": lambda value: _is_text(value),
@@ -144,7 +144,7 @@ def _is_list(value: Any, check: Callable[[Any], bool]) -> bool:
     return isinstance(value, list) and all(map(check, value))
 
 
-def _is_colour(value: Any) -> bool:
+def _is_color(value: Any) -> bool:
     return _is_list(value, lambda level: type(level) is int and 0 <= level <= 255) and len(value) == 3
 
 
@@ -159,7 +159,7 @@ def _checked(values: dict[str, Any], source: str) -> Manifest:
     except TypeError as error:
         raise ManifestError(f"{source}: its densevit header is incomplete ({error})") from error
     if manifest.palette and len(manifest.palette) != len(manifest.class_names):
-        raise ManifestError(f"{source}: {len(manifest.palette)} colours for {len(manifest.class_names)} classes")
+        raise ManifestError(f"{source}: {len(manifest.palette)} colors for {len(manifest.class_names)} classes")
     if len(manifest.mean) != len(manifest.std):
         raise ManifestError(f"{source}: {len(manifest.mean)} means for {len(manifest.std)} deviations")
     return manifest

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from densevit.core.errors import UnavailableError
 
 
-class PeersLostError(UnavailableError):
+class ProcessLostError(UnavailableError):
     """Another process ended or does not answer; its own message says why."""
 
 
-class Peers(Protocol):
+class Processes(Protocol):
     """This process among the others."""
 
     @property
@@ -32,13 +32,13 @@ class Peers(Protocol):
         """The sum of all processes' counts, of one shape; every one of them must call, and all get it.
 
         Raises:
-            PeersLostError: one of them ended or does not answer.
+            ProcessLostError: one of them ended or does not answer.
         """
         ...
 
 
 @dataclass(frozen=True)
-class Alone:
+class SingleProcess:
     """One process."""
 
     rank: int = 0

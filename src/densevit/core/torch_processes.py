@@ -1,4 +1,4 @@
-"""The processes that torchrun started, joined by gloo on the CPU: evaluating only ever sums a few counts."""
+"""The processes that torchrun started, joined by gloo on the CPU: evaluation only sums a few counts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 
 from densevit.core.messages import first_line
-from densevit.core.processes import PeersLostError
+from densevit.core.processes import ProcessLostError
 
 TIMEOUT = timedelta(minutes=30)
 """How long the processes wait for the slowest of them; one that ends is noticed at once."""
@@ -22,7 +22,7 @@ _VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
 @dataclass(frozen=True)
-class GlooPeers:
+class GlooProcesses:
     """This process among those of the default process group."""
 
     rank: int
@@ -32,13 +32,13 @@ class GlooPeers:
         """The sum of all processes' counts.
 
         Raises:
-            PeersLostError: one of them ended or does not answer.
+            ProcessLostError: one of them ended or does not answer.
         """
         total = torch.from_numpy(counts.copy())
         try:
             dist.all_reduce(total)
         except RuntimeError as error:
-            raise PeersLostError(
+            raise ProcessLostError(
                 f"process {self.rank} of {self.size}: another process ended or does not answer, see its message "
                 f"({first_line(error)})"
             ) from error
@@ -46,12 +46,12 @@ class GlooPeers:
 
 
 @contextmanager
-def joined(timeout: timedelta = TIMEOUT) -> Iterator[GlooPeers]:
+def join_processes(timeout: timedelta = TIMEOUT) -> Iterator[GlooProcesses]:
     """Joins the processes that torchrun started, and leaves them; an error here does not wait for the others.
 
     Raises:
         ValueError: not started by torchrun.
-        PeersLostError: the others do not come.
+        ProcessLostError: the others do not come.
     """
     if missing := [name for name in _VARIABLES if name not in os.environ]:
         raise ValueError(
@@ -60,8 +60,8 @@ def joined(timeout: timedelta = TIMEOUT) -> Iterator[GlooPeers]:
     try:
         dist.init_process_group("gloo", timeout=timeout)
     except RuntimeError as error:  # the store's errors are RuntimeErrors too
-        raise PeersLostError(f"the other processes do not come ({first_line(error)})") from error
+        raise ProcessLostError(f"the other processes do not come ({first_line(error)})") from error
     try:
-        yield GlooPeers(dist.get_rank(), dist.get_world_size())
+        yield GlooProcesses(dist.get_rank(), dist.get_world_size())
     finally:
         dist.destroy_process_group()

@@ -1,1 +1,1 @@
-"""Data sets: pictures with their true answers."""
+"""Data sets: images with their true answers."""

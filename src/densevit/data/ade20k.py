@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from densevit.core.classes import class_table
-from densevit.data.base import DataError, SegmentationSample, read_label_picture, read_pair
-from densevit.data.layout import check_labels, contents, folders_in, require_folder
+from densevit.core.classes import read_class_table
+from densevit.data.base import DataError, SegmentationSample, read_label_image, read_pair
+from densevit.data.layout import check_labels, describe_contents, list_folders, require_folder
 from densevit.data.values import classes_of_values, value_table
 
 _NAME = "ADEChallengeData2016"
 _FOLDERS = {"train": "training", "val": "validation"}
 _TABLE = value_table({value: value - 1 for value in range(1, 151)}, ignored=[0])
 _FULL = (
-    "this looks like the full ADE20K, whose classes are thousands and whose labels are coloured *_seg.png; "
+    "this looks like the full ADE20K, whose classes are thousands and whose labels are colored *_seg.png; "
     f"the 150 classes are those of {_NAME}.zip"
 )
 
@@ -28,11 +28,11 @@ class ADE20K:
         split: "train" or "val"; "training" and "validation" are accepted too.
 
     Raises:
-        DataError: the folders are not there, a picture has no labels, or it is the full ADE20K.
+        DataError: the folders are not there, an image has no labels, or it is the full ADE20K.
     """
 
     def __init__(self, root: Path, split: str) -> None:
-        table = class_table("ade20k")
+        table = read_class_table("ade20k")
         self.class_names = table.names
         self.palette = table.palette
         if (root / _NAME).is_dir():
@@ -41,35 +41,37 @@ class ADE20K:
         if _is_full(root):
             raise DataError(f"{root}: {_FULL}")
         short = {folder: name for name, folder in _FOLDERS.items()}
-        splits = [short.get(name, name) for name in folders_in(root / "images")]
+        splits = [short.get(name, name) for name in list_folders(root / "images")]
         layout = f"{_NAME} with images/validation/*.jpg and annotations/validation/*.png"
         folder = require_folder(root, f"images/{inner}", layout=layout, splits=splits)
-        self.pictures = sorted(folder.glob("*.jpg"))
-        if not self.pictures:
+        self.images = sorted(folder.glob("*.jpg"))
+        if not self.images:
             full = next(folder.rglob("*_seg.png"), None) is not None
-            raise DataError(f"{folder}: {_FULL if full else f'no *.jpg in it; it holds {contents(folder)}'}")
+            raise DataError(
+                f"{folder}: {_FULL if full else f'no *.jpg in it; it holds {describe_contents(folder)}'}"
+            )
         labels = root / "annotations" / inner
-        self.annotations = [labels / f"{path.stem}.png" for path in self.pictures]
-        beside = any((folder / f"{path.stem}_seg.png").is_file() for path in self.pictures[:1])
+        self.annotations = [labels / f"{path.stem}.png" for path in self.images]
+        beside = any((folder / f"{path.stem}_seg.png").is_file() for path in self.images[:1])
         if beside or next(labels.glob("*_seg.png"), None) is not None:
             raise DataError(f"{folder if beside else labels}: {_FULL}")
         check_labels(self.annotations, folder=labels, remedy=f"unpack {_NAME}.zip again; it holds both folders")
 
     def __len__(self) -> int:
         """How many samples."""
-        return len(self.pictures)
+        return len(self.images)
 
     def __getitem__(self, index: int) -> SegmentationSample:
         """Reads one sample; value 0 becomes 255, value v class v - 1.
 
         Raises:
-            DataError: labels that are not the challenge's, or of another size than the picture.
+            DataError: labels that are not the challenge's, or of another size than the image.
         """
         path = self.annotations[index]
-        values = read_label_picture(path, remedy=_FULL)
+        values = read_label_image(path, remedy=_FULL)
         allowed = f"the challenge's are 0..150; take annotations/ of {_NAME}.zip as it is"
         labels = classes_of_values(values, _TABLE, path=path, allowed=allowed)
-        return read_pair(path.stem, self.pictures[index], path, labels)
+        return read_pair(path.stem, self.images[index], path, labels)
 
 
 def _is_full(root: Path) -> bool:

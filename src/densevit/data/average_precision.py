@@ -12,30 +12,30 @@ from densevit.data.detections import MaskDetection
 from densevit.data.instances import Annotation, Instances, read_instances
 from densevit.data.json_files import Fields
 
-MOST_PER_PICTURE = 100
-"""So many detections of a picture and category count, those of the highest scores."""
+MOST_PER_IMAGE = 100
+"""So many detections of an image and category count, those of the highest scores."""
 
 
 def average_precision(annotations: Path, detections: Sequence[MaskDetection]) -> dict[str, float | None]:
-    """COCO's average precision of masks over all pictures of an annotation file.
+    """COCO's average precision of masks over all images of an annotation file.
 
     Args:
         annotations: such as instances_val2017.json.
-        detections: of any number of pictures, each no more than `MOST_PER_PICTURE` per category.
+        detections: of any number of images, each no more than `MOST_PER_IMAGE` per category.
 
     Returns:
         `ap` (mean over IoU thresholds 0.5, 0.55 ... 0.95 and categories), `ap50`, `ap75`, `ap_small`, `ap_medium`,
         `ap_large` in percent; None where no object is of that size.
 
     Raises:
-        DataError: not such a file, LVIS's, a detection of a picture or category that is not in it, a mask of
-            another size than its picture, or pycocotools is missing.
+        DataError: not such a file, LVIS's, a detection of an image or category that is not in it, a mask of
+            another size than its image, or pycocotools is missing.
     """
     coco_tools.require_coco_tools("average precision")
     instances = read_instances(annotations, _not_lvis)
     truth = [_object(annotation, instances) for objects in instances.objects.values() for annotation in objects]
     found = [_detection(detection, instances) for detection in detections]
-    sizes = {number: picture.size for number, picture in instances.pictures.items()}
+    sizes = {number: image.size for number, image in instances.images.items()}
     return coco_tools.mask_precision(sizes, instances.categories, truth, found)
 
 
@@ -49,7 +49,7 @@ def _not_lvis(entry: Fields) -> str:
 
 
 def _object(annotation: Annotation, instances: Instances) -> dict[str, Any]:
-    size = instances.pictures[annotation.image_id].size
+    size = instances.images[annotation.image_id].size
     return {
         "image_id": annotation.image_id,
         "category_id": annotation.category_id,
@@ -60,16 +60,14 @@ def _object(annotation: Annotation, instances: Instances) -> dict[str, Any]:
 
 
 def _detection(detection: MaskDetection, instances: Instances) -> dict[str, Any]:
-    picture = instances.pictures.get(detection.image_id)
-    if picture is None or detection.category_id not in instances.categories:
+    image = instances.images.get(detection.image_id)
+    if image is None or detection.category_id not in instances.categories:
         raise DataError(
-            f"a detection is of picture {detection.image_id} and category {detection.category_id}; "
+            f"a detection is of image {detection.image_id} and category {detection.category_id}; "
             f"not both are in {instances.path}"
         )
-    if detection.mask.size != tuple(picture.size):
-        raise DataError(
-            f"a detection in picture {picture.id} is {detection.mask.size}, the picture {tuple(picture.size)}"
-        )
+    if detection.mask.size != tuple(image.size):
+        raise DataError(f"a detection in image {image.id} is {detection.mask.size}, the image {tuple(image.size)}")
     return {
         "image_id": detection.image_id,
         "category_id": detection.category_id,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from densevit.core.classes import class_table
-from densevit.data.base import SegmentationSample, pictures_in, read_label_picture, read_pair
-from densevit.data.layout import check_labels, folders_in, require_folder
+from densevit.core.classes import read_class_table
+from densevit.data.base import SegmentationSample, list_images, read_label_image, read_pair
+from densevit.data.layout import check_labels, list_folders, require_folder
 from densevit.data.values import classes_of_values, value_table
 
 _VOID = 11
@@ -21,14 +21,14 @@ class CamVid:
         split: "train", "val" or "test".
 
     Raises:
-        DataError: the folders are not there, or a picture has no labels.
+        DataError: the folders are not there, or an image has no labels.
     """
 
     def __init__(self, root: Path, split: str) -> None:
-        table = class_table("camvid")
+        table = read_class_table("camvid")
         self.class_names = table.names
         self.palette = table.palette
-        names = folders_in(root)
+        names = list_folders(root)
         folder = require_folder(
             root,
             split,
@@ -36,22 +36,22 @@ class CamVid:
             layout="SPLIT/*.jpg and SPLITannot/*.png",
             splits=[name for name in names if f"{name}annot" in names],
         )
-        self.pictures = pictures_in(folder)
+        self.images = list_images(folder)
         annotations = root / f"{split}annot"
-        self.annotations = [annotations / f"{path.stem}.png" for path in self.pictures]
+        self.annotations = [annotations / f"{path.stem}.png" for path in self.images]
         check_labels(self.annotations, folder=annotations, remedy=f"looked for SPLITannot/NAME.png in {root}")
 
     def __len__(self) -> int:
         """How many samples."""
-        return len(self.pictures)
+        return len(self.images)
 
     def __getitem__(self, index: int) -> SegmentationSample:
         """Reads one sample; void becomes 255.
 
         Raises:
-            DataError: labels that are not CamVid's, or of another size than the picture.
+            DataError: labels that are not CamVid's, or of another size than the image.
         """
         path = self.annotations[index]
-        allowed = f"CamVid's are 0..{_VOID}; other releases number or colour their classes differently"
-        labels = classes_of_values(read_label_picture(path), _TABLE, path=path, allowed=allowed)
-        return read_pair(path.stem, self.pictures[index], path, labels)
+        allowed = f"CamVid's are 0..{_VOID}; other releases number or color their classes differently"
+        labels = classes_of_values(read_label_image(path), _TABLE, path=path, allowed=allowed)
+        return read_pair(path.stem, self.images[index], path, labels)

@@ -12,7 +12,7 @@ from densevit.metrics import IGNORE
 _log = logging.getLogger("densevit")
 
 SAMPLES = 4
-"""So many samples, spread over the set, are read in any case."""
+"""So many samples, spread_indices over the set, are read in any case."""
 MOST = 50
 """So many at most, where the first ones are suspicious."""
 
@@ -22,21 +22,21 @@ def check_samples(data: AnyData) -> None:
 
     Raises:
         DataError: what reading finds; no sample at all; no known label; two classes as 0 and 255.
-        PictureError: a picture that cannot be read.
+        ImageError: an image that cannot be read.
     """
     if not len(data):
         raise DataError("this data holds no sample; is it the right folder and split?")
     if isinstance(data, SegmentationData):
         _check_labels(data)
         return
-    for index in spread(len(data), SAMPLES):
+    for index in spread_indices(len(data), SAMPLES):
         data[index]
 
 
 def _check_labels(data: SegmentationData) -> None:
     seen = np.zeros(256, bool)
-    order = spread(len(data), SAMPLES)
-    order += [index for index in spread(len(data), MOST) if index not in order]
+    order = spread_indices(len(data), SAMPLES)
+    order += [index for index in spread_indices(len(data), MOST) if index not in order]
     for number, index in enumerate(order, start=1):
         seen[np.unique(data[index].labels)] = True
         if number >= min(SAMPLES, len(data)) and not _suspicion(seen, len(data.class_names)):
@@ -57,6 +57,6 @@ def _suspicion(seen: np.ndarray[tuple[int], np.dtype[np.bool_]], classes: int) -
     return ""
 
 
-def spread(length: int, count: int) -> list[int]:
-    """At most `count` different indices into `length`, from first to last, evenly spread."""
+def spread_indices(length: int, count: int) -> list[int]:
+    """At most `count` different indices into `length`, from first to last, evenly spread_indices."""
     return sorted({round(index) for index in np.linspace(0, length - 1, min(count, length))})

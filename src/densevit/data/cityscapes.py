@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from densevit.core.classes import class_table
-from densevit.data.base import DataError, SegmentationSample, pictures_in, read_label_picture, read_pair
-from densevit.data.layout import check_labels, folders_in, require_folder
+from densevit.core.classes import read_class_table
+from densevit.data.base import DataError, SegmentationSample, list_images, read_label_image, read_pair
+from densevit.data.layout import check_labels, list_folders, require_folder
 from densevit.data.values import classes_of_values, value_table
 
-_PICTURE = "_leftImg8bit"
+_IMAGE_SUFFIX = "_leftImg8bit"
 _CLASSES = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 """The label id of each class, in the order of the network's outputs."""
 _LABEL_IDS = value_table({label: index for index, label in enumerate(_CLASSES)}, ignored=range(34))
@@ -26,23 +26,23 @@ class Cityscapes:
         split: "train" or "val"; the labels of "test" were never published.
 
     Raises:
-        DataError: the folders are not there, or a picture has no labels.
+        DataError: the folders are not there, or an image has no labels.
     """
 
     def __init__(self, root: Path, split: str) -> None:
-        table = class_table("cityscapes")
+        table = read_class_table("cityscapes")
         self.class_names = table.names
         self.palette = table.palette
         if split == "test":
             raise DataError(f"{root}: the labels of Cityscapes' test split were never published; use --split val")
-        splits = [name for name in folders_in(root / "leftImg8bit") if name != "test"]
+        splits = [name for name in list_folders(root / "leftImg8bit") if name != "test"]
         layout = "leftImg8bit/SPLIT/CITY/*.png and gtFine/SPLIT/CITY/*.png"
         folder = require_folder(root, f"leftImg8bit/{split}", layout=layout, splits=splits)
-        found = pictures_in(folder, recursive=True)
-        self.pictures = [path for path in found if path.stem.endswith(_PICTURE)]
-        if not self.pictures:
+        found = list_images(folder, recursive=True)
+        self.images = [path for path in found if path.stem.endswith(_IMAGE_SUFFIX)]
+        if not self.images:
             raise DataError(
-                f"{found[0]}: not named CITY_SEQUENCE_FRAME{_PICTURE}.png; rename nothing in the release"
+                f"{found[0]}: not named CITY_SEQUENCE_FRAME{_IMAGE_SUFFIX}.png; rename nothing in the release"
             )
         labels = root / "gtFine" / split
         if not labels.is_dir():
@@ -56,13 +56,13 @@ class Cityscapes:
 
     def _label_files(self, labels: Path, kind: str) -> list[Path]:
         return [
-            labels / path.parent.name / f"{path.stem.removesuffix(_PICTURE)}_gtFine_{kind}.png"
-            for path in self.pictures
+            labels / path.parent.name / f"{path.stem.removesuffix(_IMAGE_SUFFIX)}_gtFine_{kind}.png"
+            for path in self.images
         ]
 
     def __len__(self) -> int:
         """How many samples."""
-        return len(self.pictures)
+        return len(self.images)
 
     def __getitem__(self, index: int) -> SegmentationSample:
         """Reads one sample; what belongs to none of the nineteen classes becomes 255.
@@ -71,7 +71,7 @@ class Cityscapes:
             DataError: label ids under the name of train ids or the other way round, or another size.
         """
         path = self.annotations[index]
-        values = read_label_picture(path, remedy="take *_labelIds.png, not *_color.png")
+        values = read_label_image(path, remedy="take *_labelIds.png, not *_color.png")
         if self.train_ids:
             allowed = "train ids are 0..18 and 255; these look like label ids: name them *_gtFine_labelIds.png"
             labels = classes_of_values(values, _TRAIN_IDS, path=path, allowed=allowed)
@@ -80,4 +80,4 @@ class Cityscapes:
             looks = "train ids: name them *_gtFine_labelTrainIds.png" if 255 in values else "those of another set"
             allowed = f"label ids are 0..33; these look like {looks}"
             labels = classes_of_values(values, _LABEL_IDS, path=path, allowed=allowed)
-        return read_pair(self.pictures[index].stem.removesuffix(_PICTURE), self.pictures[index], path, labels)
+        return read_pair(self.images[index].stem.removesuffix(_IMAGE_SUFFIX), self.images[index], path, labels)

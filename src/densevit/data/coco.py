@@ -1,4 +1,4 @@
-"""COCO's instances (Lin et al. 2014), and LVIS's: other annotations of COCO's pictures (Gupta et al. 2019)."""
+"""COCO's instances (Lin et al. 2014), and LVIS's: other annotations of COCO's images (Gupta et al. 2019)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from densevit.data.base import DataError
 from densevit.data.coco_tools import require_coco_tools
 from densevit.data.instances import InstanceData, plain_name, read_instances
 from densevit.data.json_files import Fields
-from densevit.data.layout import contents, require_folder
+from densevit.data.layout import describe_contents, require_folder
 
 _FOLDERS = ("train2017", "val2017", "test2017")
 
@@ -21,10 +21,10 @@ class Coco(InstanceData):
     Args:
         root: the folder.
         split: "train" or "val".
-        empty: whether pictures without any object are kept.
+        empty: whether images without any object are kept.
 
     Raises:
-        DataError: folders, file or pictures are not there, the file is not such a file, or pycocotools is missing.
+        DataError: folders, file or images are not there, the file is not such a file, or pycocotools is missing.
     """
 
     def __init__(self, root: Path, split: str, *, empty: bool = True) -> None:
@@ -35,12 +35,12 @@ class Coco(InstanceData):
 
 
 class Lvis(InstanceData):
-    """`root/annotations/lvis_v1_{split}.json`; the pictures lie as in COCO, such as `root/train2017/*.jpg`.
+    """`root/annotations/lvis_v1_{split}.json`; the images lie as in COCO, such as `root/train2017/*.jpg`.
 
     Args:
         root: the folder.
-        split: "train" or "val"; some pictures of LVIS's val are of COCO's train2017.
-        empty: whether pictures without any object are kept.
+        split: "train" or "val"; some images of LVIS's val are of COCO's train2017.
+        empty: whether images without any object are kept.
 
     Raises:
         DataError: as `Coco`.
@@ -58,7 +58,7 @@ def _annotation_file(root: Path, prefix: str, split: str, suffix: str, *, layout
     if not file.is_file():
         names = [path.name for path in folder.glob(f"{prefix}*{suffix}")]
         splits = ", ".join(sorted(name.removeprefix(prefix).removesuffix(suffix) for name in names))
-        there = f"splits there are: {splits}" if splits else f"{folder} holds {contents(folder)}"
+        there = f"splits there are: {splits}" if splits else f"{folder} holds {describe_contents(folder)}"
         raise DataError(f"{file}: no such file; looked for {layout}; {there}")
     require_coco_tools(f"{file}: reading polygons")
     return file
@@ -69,7 +69,7 @@ def _own_name(entry: Fields) -> str:
 
 
 def _coco_name(entry: Fields) -> str:
-    """The last two parts of where COCO has the picture, such as train2017/000000391895.jpg."""
+    """The last two parts of where COCO has the image, such as train2017/000000391895.jpg."""
     *_, folder, name = ["", "", *entry.text("coco_url").split("/")]
     if folder not in _FOLDERS:
         raise entry.refuse("coco_url", f"an address that ends in {' or '.join(_FOLDERS)}, /, and a name")

@@ -32,16 +32,16 @@ def require_coco_tools(purpose: str) -> None:
         raise DataError(f"{purpose} needs pycocotools: pip install 'densevit[coco]'")
 
 
-def rasterised(outlines: list[Any], size: Size, *, where: str = "segmentation") -> RLE:
+def rasterize(outlines: list[Any], size: Size, *, where: str = "segmentation") -> RLE:
     """The mask of COCO's polygons: all pixels within any of them.
 
     Args:
         outlines: [x, y, x, y, ...] each, in pixels; need not be trusted.
-        size: of the picture.
+        size: of the image.
         where: file and place, for messages.
 
     Raises:
-        DataError: not polygons of at least three points in or about the picture, or pycocotools is missing.
+        DataError: not polygons of at least three points in or about the image, or pycocotools is missing.
     """
     require_coco_tools("reading polygons")
     from pycocotools import mask
@@ -60,7 +60,7 @@ def _check_outline(outline: Any, size: Size, where: str) -> None:
     points = np.array(outline, np.float64).reshape(-1, 2)
     side = max(size)
     if points.min() < -side or points.max() > 2 * side:
-        raise DataError(f"{where}: a polygon reaches to {points.min():g}..{points.max():g}, the picture is {size}")
+        raise DataError(f"{where}: a polygon reaches to {points.min():g}..{points.max():g}, the image is {size}")
     steps = np.abs(points - np.roll(points, 1, axis=0)).max(1) + 1
     if steps.sum() > _MOST_LENGTH_PX:
         raise DataError(f"{where}: a polygon is {steps.sum():.0f} pixels long; allowed: {_MOST_LENGTH_PX}")
@@ -71,7 +71,7 @@ _STATISTICS = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
 
 
 def mask_precision(
-    pictures: Mapping[int, Size],
+    images: Mapping[int, Size],
     categories: Sequence[int],
     truth: Iterable[dict[str, Any]],
     found: Iterable[dict[str, Any]],
@@ -79,7 +79,7 @@ def mask_precision(
     """COCO's average precisions of masks in percent, None where there is no object to be found.
 
     Args:
-        pictures: their numbers and sizes.
+        images: their numbers and sizes.
         categories: their numbers.
         truth: the objects: image_id, category_id, segmentation as run lengths, area, iscrowd.
         found: the same with score.
@@ -91,7 +91,7 @@ def mask_precision(
         index = COCO()
         index.dataset = {
             "images": [
-                {"id": number, "height": size.height, "width": size.width} for number, size in pictures.items()
+                {"id": number, "height": size.height, "width": size.width} for number, size in images.items()
             ],
             "categories": [{"id": category} for category in categories],
             # numbered anew: pycocotools takes the number 0 for "nothing matches"

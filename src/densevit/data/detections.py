@@ -17,7 +17,7 @@ _MOST_BYTES = 2 * 2**30
 
 @dataclass(frozen=True)
 class BoxDetections:
-    """What a detector found in one picture, N of it.
+    """What a detector found in one image, N of it.
 
     Attributes:
         boxes: (N, 4) float32 (x0, y0, x1, y1) in pixels.
@@ -32,7 +32,7 @@ class BoxDetections:
 
 @dataclass(frozen=True)
 class MaskDetection:
-    """One object that was found: in which picture, of what category, how surely, and its mask."""
+    """One object that was found: in which image, of what category, how surely, and its mask."""
 
     image_id: int
     category_id: int
@@ -41,11 +41,11 @@ class MaskDetection:
 
 
 NO_DETECTIONS = BoxDetections(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, np.float64))
-"""Of a picture in which nothing was found."""
+"""Of an image in which nothing was found."""
 
 
 def read_detections(path: Path) -> dict[int, BoxDetections]:
-    """The boxes of a detector by the number of the picture; one in which nothing was found is not among them.
+    """The boxes of a detector by the number of the image; one in which nothing was found is not among them.
 
     Args:
         path: JSON, a list of {"image_id", "category_id", "bbox": [x, y, width, height], "score"}, as detectors

@@ -1,4 +1,4 @@
-"""High-resolution pictures, of which super-resolution is evaluated: the low resolution is made of them."""
+"""High-resolution images, of which super-resolution is evaluated: the low resolution is made of them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from densevit import imaging
-from densevit.data.base import DataError, HighResolutionSample, pictures_in
-from densevit.data.layout import contents
+from densevit.data.base import DataError, HighResolutionSample, list_images
+from densevit.data.layout import describe_contents
 
 
 class HighResolution:
-    """Pictures in any lossless format, such as those of BSD100, Set5 or DIV2K.
+    """Images in any lossless format, such as those of BSD100, Set5 or DIV2K.
 
     Args:
         paths: the files.
@@ -21,27 +21,29 @@ class HighResolution:
         self._paths = tuple(paths)
 
     def __len__(self) -> int:
-        """How many pictures."""
+        """How many images."""
         return len(self._paths)
 
     def __getitem__(self, index: int) -> HighResolutionSample:
-        """Reads one picture.
+        """Reads one image.
 
         Raises:
-            PictureError: it cannot be read.
+            ImageError: it cannot be read.
         """
         path = self._paths[index]
         return HighResolutionSample(path.name, imaging.read(path))
 
 
 def high_resolution(root: Path, split: str) -> HighResolution:
-    """The pictures of a folder and its sub-folders; where a sub-folder is named after the split, only its own.
+    """The images of a folder and its sub-folders; where a sub-folder is named after the split, only its own.
 
     Raises:
-        DataError: no picture there.
+        DataError: no image there.
     """
     folder = root / split if (root / split).is_dir() else root
     try:
-        return HighResolution(pictures_in(folder, recursive=True))
+        return HighResolution(list_images(folder, recursive=True))
     except DataError as error:
-        raise DataError(f"{error}; it holds {contents(folder)}" if folder.is_dir() else str(error)) from error
+        raise DataError(
+            f"{error}; it holds {describe_contents(folder)}" if folder.is_dir() else str(error)
+        ) from error

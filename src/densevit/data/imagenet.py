@@ -1,4 +1,4 @@
-"""ImageNet's folders, or any pictures in one folder per class (Russakovsky et al. 2015)."""
+"""ImageNet's folders, or any images in one folder per class (Russakovsky et al. 2015)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from densevit import imaging
-from densevit.data.base import ClassificationSample, DataError, pictures_in
-from densevit.data.layout import folders_in, require_folder
+from densevit.data.base import ClassificationSample, DataError, list_images
+from densevit.data.layout import list_folders, require_folder
 
 _WNID = re.compile(r"n\d{8}")
 _LAYOUT = "SPLIT/CLASS/*.JPEG, one folder per class, such as val/n01440764/"
@@ -23,7 +23,7 @@ class ImageNetFolder:
         wnids: folders of which some are among these must all be.
 
     Raises:
-        DataError: the folders are not there, pictures lie flat, or some folders are among `wnids` and others not.
+        DataError: the folders are not there, images lie flat, or some folders are among `wnids` and others not.
     """
 
     def __init__(self, root: Path, split: str, *, wnids: Sequence[str] | None = None) -> None:
@@ -31,10 +31,10 @@ class ImageNetFolder:
             root,
             split,
             layout=_LAYOUT,
-            suits=lambda other: bool(folders_in(other / split)),
+            suits=lambda other: bool(list_folders(other / split)),
             splits=_splits(root),
         )
-        names = folders_in(folder)
+        names = list_folders(folder)
         if not names:
             raise DataError(_flat(folder))
         known = tuple(wnids or ())
@@ -46,24 +46,24 @@ class ImageNetFolder:
             )
         self.class_names = tuple(names)
         index = {name: number for number, name in enumerate(names)}
-        self.pictures: list[tuple[Path, int]] = []
+        self.images: list[tuple[Path, int]] = []
         for name in names:
             try:
-                self.pictures += [(path, index[name]) for path in pictures_in(folder / name)]
+                self.images += [(path, index[name]) for path in list_images(folder / name)]
             except DataError as error:
-                raise DataError(f"{error}; fetch its pictures or remove the folder") from error
+                raise DataError(f"{error}; fetch its images or remove the folder") from error
 
     def __len__(self) -> int:
         """How many samples."""
-        return len(self.pictures)
+        return len(self.images)
 
     def __getitem__(self, index: int) -> ClassificationSample:
         """Reads one sample.
 
         Raises:
-            PictureError: a picture that cannot be read.
+            ImageError: an image that cannot be read.
         """
-        path, label = self.pictures[index]
+        path, label = self.images[index]
         return ClassificationSample(f"{path.parent.name}/{path.stem}", imaging.read(path), label)
 
 
@@ -74,20 +74,20 @@ def is_wnid(name: str) -> bool:
 
 def _splits(root: Path) -> list[str]:
     """Sub-folders with class folders in them; none where the root is itself a split."""
-    names = folders_in(root)
+    names = list_folders(root)
     if names and all(map(is_wnid, names)):
         raise DataError(
             f"{root}: holds class folders; the path is one level too low: give its parent, and --split"
         )
-    return [name for name in names if folders_in(root / name)]
+    return [name for name in names if list_folders(root / name)]
 
 
 def _flat(folder: Path) -> str:
-    pictures = sum(path.suffix.lower() in imaging.SUFFIXES for path in folder.iterdir())
-    if not pictures:
+    images = sum(path.suffix.lower() in imaging.SUFFIXES for path in folder.iterdir())
+    if not images:
         return f"{folder}: no class folder in it; looked for {_LAYOUT}"
     return (
-        f"{folder}: {pictures} pictures lie flat, without class folders; move each into the folder of its wnid. "
+        f"{folder}: {images} images lie flat, without class folders; move each into the folder of its wnid. "
         "For ImageNet's val, ILSVRC2012_validation_ground_truth.txt of the devkit tells their classes as "
         "ILSVRC2012_ID of meta.mat, whose order is not that of the wnids"
     )

@@ -1,4 +1,4 @@
-"""What the two ISPRS sets share: big pictures, labels as colours, eroded labels that the benchmark scores on."""
+"""What the two ISPRS sets share: big images, labels as colors, eroded labels that the benchmark scores on."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from densevit.core.classes import class_table
-from densevit.data.base import DataError, SegmentationSample, picture_size, read_colour_labels, read_pair
-from densevit.data.layout import contents, require_folder
-from densevit.data.values import classes_of_colours
+from densevit.core.classes import read_class_table
+from densevit.data.base import DataError, SegmentationSample, image_size, read_color_labels, read_pair
+from densevit.data.layout import describe_contents, require_folder
+from densevit.data.values import classes_of_colors
 from densevit.imaging import Size
 
 _BLACK = (0, 0, 0)
@@ -21,10 +21,10 @@ class IsprsLayout:
 
     Attributes:
         data_set: key of the class tables.
-        pictures: folder of the pictures.
-        picture: name of a picture.
+        images: folder of the images.
+        image: name of an image.
         labels: folders of the labels by preference; the root itself comes last.
-        label: name of a label picture.
+        label: name of a label image.
         eroded_labels: the same for eroded labels.
         eroded_label: name of an eroded one.
         areas: of each split, separated by spaces.
@@ -32,8 +32,8 @@ class IsprsLayout:
     """
 
     data_set: str
-    pictures: str
-    picture: str
+    images: str
+    image: str
     labels: tuple[str, ...]
     label: str
     eroded_labels: tuple[str, ...]
@@ -43,7 +43,7 @@ class IsprsLayout:
 
 
 class IsprsData:
-    """Whole pictures and their labels; `Tiled` cuts them.
+    """Whole images and their labels; `Tiled` cuts them.
 
     Eroded labels leave out three pixels on either side of every boundary between classes: they are black
     there, and ignored.
@@ -60,47 +60,47 @@ class IsprsData:
     """
 
     def __init__(self, root: Path, split: str, layout: IsprsLayout, *, eroded: bool | None = None) -> None:
-        table = class_table(layout.data_set)
+        table = read_class_table(layout.data_set)
         self.class_names = table.names
         self.palette = table.palette
-        self._colours = table.colours
+        self._colors = table.colors
         if split not in layout.areas:
             raise DataError(f"{root}: no split {split!r}; splits there are: {', '.join(layout.areas)}")
         areas = layout.areas[split].split()
-        folder = require_folder(root, layout.pictures, layout=f"{layout.pictures}/{layout.picture.format('*')}")
-        self.pictures = [folder / layout.picture.format(area) for area in areas]
-        if missing := [path for path in self.pictures if not path.is_file()]:
-            count = f"{len(missing)} of the {len(areas)} pictures of split {split} are not there"
-            raise DataError(f"{missing[0]}: no such picture ({count}); unpack {layout.archives}")
+        folder = require_folder(root, layout.images, layout=f"{layout.images}/{layout.image.format('*')}")
+        self.images = [folder / layout.image.format(area) for area in areas]
+        if missing := [path for path in self.images if not path.is_file()]:
+            count = f"{len(missing)} of the {len(areas)} images of split {split} are not there"
+            raise DataError(f"{missing[0]}: no such image ({count}); unpack {layout.archives}")
         eroded_files = _files(root, layout.eroded_labels, layout.eroded_label, areas)
         self.eroded = eroded if eroded is not None else any(path.is_file() for path in eroded_files)
         self.annotations = eroded_files if self.eroded else _files(root, layout.labels, layout.label, areas)
         if missing := [path for path in self.annotations if not path.is_file()]:
             places = ", ".join((*(layout.eroded_labels if self.eroded else layout.labels), "itself"))
-            count = f"{len(missing)} of the {len(areas)} pictures of split {split} have none"
+            count = f"{len(missing)} of the {len(areas)} images of split {split} have none"
             raise DataError(
-                f"{missing[0].name}: no labels for this picture ({count}); looked in {root}: {places}; "
-                f"it holds {contents(root)}; unpack {layout.archives}"
+                f"{missing[0].name}: no labels for this image ({count}); looked in {root}: {places}; "
+                f"it holds {describe_contents(root)}; unpack {layout.archives}"
             )
 
     def __len__(self) -> int:
-        """How many pictures."""
-        return len(self.pictures)
+        """How many images."""
+        return len(self.images)
 
-    def picture_size(self, index: int) -> Size:
-        """(height, width) of a picture, from its header."""
-        return picture_size(self.pictures[index])
+    def image_size(self, index: int) -> Size:
+        """(height, width) of an image, from its header."""
+        return image_size(self.images[index])
 
     def __getitem__(self, index: int) -> SegmentationSample:
-        """Reads one whole picture and its labels.
+        """Reads one whole image and its labels.
 
         Raises:
-            DataError: a colour of no class, or labels of another size than the picture.
+            DataError: a color of no class, or labels of another size than the image.
         """
         path = self.annotations[index]
         ignored = (_BLACK,) if self.eroded else ()
-        labels = classes_of_colours(read_colour_labels(path), self._colours, ignored=ignored, path=path)
-        return read_pair(self.pictures[index].stem, self.pictures[index], path, labels)
+        labels = classes_of_colors(read_color_labels(path), self._colors, ignored=ignored, path=path)
+        return read_pair(self.images[index].stem, self.images[index], path, labels)
 
 
 def _files(root: Path, folders: Sequence[str], name: str, areas: Sequence[str]) -> list[Path]:

@@ -45,7 +45,7 @@ def require_folder(
         raise DataError(f"{folder}: no such folder; the path is one level too {level}: give {right} instead")
     if splits:
         raise DataError(f"{folder}: no such folder; splits there are: {', '.join(splits)}")
-    raise DataError(f"{folder}: no such folder; looked for {layout}; {root} holds {contents(root)}")
+    raise DataError(f"{folder}: no such folder; looked for {layout}; {root} holds {describe_contents(root)}")
 
 
 def _right_root(root: Path, inner: str, suits: Callable[[Path], bool]) -> Path | None:
@@ -58,14 +58,14 @@ def _right_root(root: Path, inner: str, suits: Callable[[Path], bool]) -> Path |
     return None
 
 
-def folders_in(folder: Path) -> list[str]:
+def list_folders(folder: Path) -> list[str]:
     """Names of the folders in a folder, sorted; none where it is not there."""
     if not folder.is_dir():
         return []
     return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def contents(folder: Path) -> str:
+def describe_contents(folder: Path) -> str:
     """What is in a folder, in a few words."""
     names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
@@ -73,10 +73,10 @@ def contents(folder: Path) -> str:
 
 
 def check_labels(labels: Sequence[Path], *, folder: Path, remedy: str, pattern: str = "*.png") -> None:
-    """Refuses pictures without labels, and tells of labels without pictures: somebody may want a part of a set.
+    """Refuses images without labels, and tells of labels without images: somebody may want a part of a set.
 
     Args:
-        labels: the label file of each picture, which must exist.
+        labels: the label file of each image, which must exist.
         folder: where label files lie, in sub-folders too.
         remedy: what to do about missing labels.
         pattern: which files of `folder` are such labels.
@@ -87,14 +87,13 @@ def check_labels(labels: Sequence[Path], *, folder: Path, remedy: str, pattern: 
     missing = [path for path in labels if not path.is_file()]
     if missing:
         raise DataError(
-            f"{missing[0]}: no labels for this picture ({len(missing)} pictures have none, of {len(labels)}); "
-            f"{remedy}"
+            f"{missing[0]}: no labels for this image ({len(missing)} images have none, of {len(labels)}); {remedy}"
         )
     taken = set(labels)
     there = (path for path in folder.rglob(pattern) if not path.name.startswith("."))
     if left := sorted(path for path in there if path not in taken):
         _log.warning(
-            "%s: labels without a picture (%d of them, beside %d pictures that have labels)",
+            "%s: labels without an image (%d of them, beside %d images that have labels)",
             left[0],
             len(left),
             len(labels),

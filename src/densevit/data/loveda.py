@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from densevit.core.classes import class_table
-from densevit.data.base import DataError, SegmentationSample, pictures_in, read_label_picture, read_pair
-from densevit.data.layout import check_labels, folders_in, require_folder
+from densevit.core.classes import read_class_table
+from densevit.data.base import DataError, SegmentationSample, list_images, read_label_image, read_pair
+from densevit.data.layout import check_labels, list_folders, require_folder
 from densevit.data.values import classes_of_values, value_table
 
 _FOLDERS = {"train": "Train", "val": "Val"}
@@ -15,7 +15,7 @@ _TABLE = value_table({value: value - 1 for value in range(1, 8)}, ignored=[0])
 
 
 class LoveDA:
-    """`root/{Train,Val}/{Rural,Urban}/images_png/*.png` with `masks_png/*.png` beside; pictures are taken whole.
+    """`root/{Train,Val}/{Rural,Urban}/images_png/*.png` with `masks_png/*.png` beside; images are taken whole.
 
     Values 1..7 are the classes, 0 (no data) is ignored.
 
@@ -24,42 +24,42 @@ class LoveDA:
         split: "train" or "val"; the labels of "test" were never published.
 
     Raises:
-        DataError: the folders are not there, or a picture has no labels.
+        DataError: the folders are not there, or an image has no labels.
     """
 
     def __init__(self, root: Path, split: str) -> None:
-        table = class_table("loveda")
+        table = read_class_table("loveda")
         self.class_names = table.names
         self.palette = table.palette
         if split.lower() == "test":
             raise DataError(f"{root}: the labels of LoveDA's test split were never published; use --split val")
         layout = "Val/Rural/images_png, Val/Rural/masks_png, the same for Urban"
-        splits = [name.lower() for name in folders_in(root) if name in _FOLDERS.values()]
+        splits = [name.lower() for name in list_folders(root) if name in _FOLDERS.values()]
         folder = require_folder(root, _FOLDERS.get(split, split), layout=layout, splits=splits)
         scenes = [name for name in _SCENES if (folder / name).is_dir()]
         if not scenes:
             require_folder(folder, _SCENES[0], layout=layout)
-        self.pictures: list[Path] = []
+        self.images: list[Path] = []
         self.annotations: list[Path] = []
         for scene in scenes:
-            pictures = pictures_in(require_folder(folder / scene, "images_png", layout=layout))
+            images = list_images(require_folder(folder / scene, "images_png", layout=layout))
             masks = folder / scene / "masks_png"
-            labels = [masks / f"{path.stem}.png" for path in pictures]
+            labels = [masks / f"{path.stem}.png" for path in images]
             check_labels(labels, folder=masks, remedy=f"looked for {layout}")
-            self.pictures += pictures
+            self.images += images
             self.annotations += labels
 
     def __len__(self) -> int:
         """How many samples."""
-        return len(self.pictures)
+        return len(self.images)
 
     def __getitem__(self, index: int) -> SegmentationSample:
         """Reads one sample, named "Rural/NUMBER" or "Urban/NUMBER"; value 0 becomes 255, value v class v - 1.
 
         Raises:
-            DataError: labels that are not LoveDA's, or of another size than the picture.
+            DataError: labels that are not LoveDA's, or of another size than the image.
         """
         path = self.annotations[index]
         allowed = "LoveDA's are 1..7, and 0 where there is no data; take masks_png as published"
-        labels = classes_of_values(read_label_picture(path), _TABLE, path=path, allowed=allowed)
-        return read_pair(f"{path.parent.parent.name}/{path.stem}", self.pictures[index], path, labels)
+        labels = classes_of_values(read_label_image(path), _TABLE, path=path, allowed=allowed)
+        return read_pair(f"{path.parent.parent.name}/{path.stem}", self.images[index], path, labels)

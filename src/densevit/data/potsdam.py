@@ -1,6 +1,6 @@
-"""ISPRS Potsdam: 38 pictures of 6000x6000 pixels of 5 cm, six classes.
+"""ISPRS Potsdam: 38 images of 6000x6000 pixels of 5 cm, six classes.
 
-The splits are the benchmark's: 24 pictures whose labels came with it, and 14 whose labels it kept for its test.
+The splits are the benchmark's: 24 images whose labels came with it, and 14 whose labels it kept for its test.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from densevit.data.isprs import IsprsData, IsprsLayout
 
 _LAYOUT = IsprsLayout(
     data_set="potsdam",
-    pictures="2_Ortho_RGB",
-    picture="top_potsdam_{}_RGB.tif",
+    images="2_Ortho_RGB",
+    image="top_potsdam_{}_RGB.tif",
     labels=("5_Labels_all", "5_Labels_for_participants"),
     label="top_potsdam_{}_label.tif",
     eroded_labels=("5_Labels_all_noBoundary", "5_Labels_for_participants_no_Boundary"),

@@ -1,4 +1,4 @@
-"""SA-1B, the data of Segment Anything (Kirillov et al. 2023): pictures beside the masks of all that is in them."""
+"""SA-1B, the data of Segment Anything (Kirillov et al. 2023): images beside the masks of all that is in them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Literal
 
 from densevit.data.base import DataError, PromptableSample
-from densevit.data.instances import AnnotatedPicture, Annotation, promptable_sample, read_stored
+from densevit.data.instances import AnnotatedImage, Annotation, promptable_sample, read_stored
 from densevit.data.json_files import Fields, read_json
-from densevit.data.layout import check_labels, contents
+from densevit.data.layout import check_labels, describe_contents
 from densevit.imaging import Size
 
 _MOST_BYTES = 2**28
-"""Of one picture's annotations."""
+"""Of one image's annotations."""
 
 _MOST_SIDE_PX = 100_000
 
@@ -25,7 +25,7 @@ class SA1B:
         split: a sub-folder, if there is one of that name.
 
     Raises:
-        DataError: no such picture there, or one without its annotations.
+        DataError: no such image there, or one without its annotations.
     """
 
     task: Literal["promptable"] = "promptable"
@@ -36,29 +36,29 @@ class SA1B:
             raise DataError(f"{folder}: no such folder")
         self._paths = sorted(folder.rglob("sa_*.jpg"))
         if not self._paths:
-            raise DataError(f"{folder}: no sa_*.jpg in it; it holds {contents(folder)}")
+            raise DataError(f"{folder}: no sa_*.jpg in it; it holds {describe_contents(folder)}")
         labels = [path.with_suffix(".json") for path in self._paths]
         check_labels(labels, folder=folder, remedy="unpack the whole archive", pattern="sa_*.json")
 
     def __len__(self) -> int:
-        """How many pictures."""
+        """How many images."""
         return len(self._paths)
 
     def __getitem__(self, index: int) -> PromptableSample:
-        """Reads one picture and its masks.
+        """Reads one image and its masks.
 
         Raises:
-            DataError: the annotations are not such, or do not fit the picture.
-            PictureError: a picture that cannot be read.
+            DataError: the annotations are not such, or do not fit the image.
+            ImageError: an image that cannot be read.
         """
         path = self._paths[index]
         file = path.with_suffix(".json")
         fields = Fields(read_json(file, max_bytes=_MOST_BYTES), str(file))
         entry = fields.inner("image")
         size = Size(*(entry.whole(side, least=1, most=_MOST_SIDE_PX) for side in ("height", "width")))
-        picture = AnnotatedPicture(entry.whole("image_id"), size, path.name)
-        objects = [_annotation(one, picture.id) for one in fields.objects("annotations")]
-        return promptable_sample(picture, read_stored(path, size), [one for one in objects if one.area >= 1])
+        image = AnnotatedImage(entry.whole("image_id"), size, path.name)
+        objects = [_annotation(one, image.id) for one in fields.objects("annotations")]
+        return promptable_sample(image, read_stored(path, size), [one for one in objects if one.area >= 1])
 
 
 def _annotation(entry: Fields, image_id: int) -> Annotation:

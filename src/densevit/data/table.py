@@ -28,10 +28,10 @@ from densevit.data.tiled import Tiled
 from densevit.data.vaihingen import Vaihingen
 
 TILE_PX = 512
-"""Side of the tiles of Potsdam and Vaihingen, side by side: 144 of a Potsdam picture, as is usual.
+"""Side of the tiles of Potsdam and Vaihingen, side by side: 144 of a Potsdam image, as is usual.
 
 MMSegmentation's converters name a stride of 256, but place tiles at multiples of 512: 3456 of Potsdam's 24
-training pictures, 344 of Vaihingen's 16. They count the overlap with the last, shifted tile twice, we once.
+training images, 344 of Vaihingen's 16. They count the overlap with the last, shifted tile twice, we once.
 """
 
 SEGMENTATION_DATA: dict[str, Callable[[Path, str], SegmentationData]] = {
@@ -48,13 +48,13 @@ SEGMENTATION_DATA: dict[str, Callable[[Path, str], SegmentationData]] = {
 CLASSIFICATION_DATA: dict[str, Callable[[Path, str], ClassificationData]] = {
     "imagenet": lambda root, split: ImageNetFolder(root, split, wnids=imagenet_wnids())
 }
-"""The same for pictures with one class each."""
+"""The same for images with one class each."""
 
 SUPER_RESOLUTION_DATA: dict[str, Callable[[Path, str], HighResolutionData]] = {"sr": high_resolution}
-"""The same for high-resolution pictures."""
+"""The same for high-resolution images."""
 
 PROMPTABLE_DATA: dict[str, Callable[[Path, str], PromptableData]] = {"coco": Coco, "lvis": Lvis, "sa1b": SA1B}
-"""The same for pictures with outlined objects."""
+"""The same for images with outlined objects."""
 
 DATA: Mapping[str, Callable[[Path, str], AnyData]] = {
     **SEGMENTATION_DATA,

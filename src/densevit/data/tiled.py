@@ -1,4 +1,4 @@
-"""Big pictures in tiles: every pixel is in a tile, and counts in exactly one."""
+"""Big images in tiles: every pixel is in a tile, and counts in exactly one."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from densevit.metrics import IGNORE
 
 
 class SizedData(SegmentationData, Protocol):
-    """Segmentation data that knows the sizes of its pictures without decoding them."""
+    """Segmentation data that knows the sizes of its images without decoding them."""
 
-    def picture_size(self, index: int) -> Size:
-        """(height, width) of a picture."""
+    def image_size(self, index: int) -> Size:
+        """(height, width) of an image."""
         ...
 
 
 class Span(NamedTuple):
-    """A tile along one axis, in pixels of the picture: what it shows, and the part that counts in it."""
+    """A tile along one axis, in pixels of the image: what it shows, and the part that counts in it."""
 
     start: int
     stop: int
@@ -33,8 +33,8 @@ class Span(NamedTuple):
 def spans(length: int, tile_px: int, stride_px: int) -> list[Span]:
     """The tiles along an axis.
 
-    Tiles start every `stride_px`; the last is shifted inward so that it ends where the picture does; a shorter
-    picture is one tile. Where tiles overlap, the pixels nearer to the middle of a tile count in it, so that
+    Tiles start every `stride_px`; the last is shifted inward so that it ends where the image does; a shorter
+    image is one tile. Where tiles overlap, the pixels nearer to the middle of a tile count in it, so that
     each pixel counts once.
     """
     last = max(0, length - tile_px)
@@ -46,16 +46,16 @@ def spans(length: int, tile_px: int, stride_px: int) -> list[Span]:
 
 
 class Tiled:
-    """The tiles of a data set's pictures as samples, row by row, picture by picture.
+    """The tiles of a data set's images as samples, row by row, image by image.
 
-    The picture last read is kept, so that in order each is decoded once.
+    The image last read is kept, so that in order each is decoded once.
 
     Args:
-        data: the pictures.
+        data: the images.
         tile_px: height and width of a tile.
-        stride_px: distance of neighbouring tiles, at most `tile_px`.
+        stride_px: distance of neighboring tiles, at most `tile_px`.
         once: labels become 255 where a pixel counts in another tile, which makes scores over tiles equal to
-            scores over pictures; False keeps all labels, for training.
+            scores over images; False keeps all labels, for training.
 
     Raises:
         DataError: a tile or stride that is not positive, or a stride that leaves gaps.
@@ -70,7 +70,7 @@ class Tiled:
         self._once = once
         self._tiles = [
             [(y, x) for y in spans(size.height, tile_px, stride_px) for x in spans(size.width, tile_px, stride_px)]
-            for size in map(data.picture_size, range(len(data)))
+            for size in map(data.image_size, range(len(data)))
         ]
         self._ends = list(accumulate(map(len, self._tiles)))
         self._kept: tuple[int, SegmentationSample] | None = None
@@ -80,7 +80,7 @@ class Tiled:
         return self._ends[-1] if self._ends else 0
 
     def __getitem__(self, index: int) -> SegmentationSample:
-        """One tile, named after its picture and its corner.
+        """One tile, named after its image and its corner.
 
         Raises:
             IndexError: no such tile.
@@ -90,19 +90,19 @@ class Tiled:
             raise IndexError(f"tile {index} of {len(self)}")
         number = bisect_right(self._ends, index)
         y, x = self._tiles[number][index - self._ends[number]]
-        whole = self._picture(number)
-        # copies: a view would keep the whole picture in memory
+        whole = self._image(number)
+        # copies: a view would keep the whole image in memory
         labels = whole.labels[y.start : y.stop, x.start : x.stop].copy()
         if self._once:
             counted = np.zeros(labels.shape, bool)
             counted[y.first - y.start : y.last - y.start, x.first - x.start : x.last - x.start] = True
             labels[~counted] = IGNORE
-        picture = whole.picture[y.start : y.stop, x.start : x.stop].copy()
-        return SegmentationSample(f"{whole.name}_y{y.start}_x{x.start}", picture, labels)
+        image = whole.image[y.start : y.stop, x.start : x.stop].copy()
+        return SegmentationSample(f"{whole.name}_y{y.start}_x{x.start}", image, labels)
 
-    def _picture(self, number: int) -> SegmentationSample:
+    def _image(self, number: int) -> SegmentationSample:
         kept = self._kept
         if kept is None or kept[0] != number:
-            self._kept = None  # two big pictures at a time would be one too many
+            self._kept = None  # two big images at a time would be one too many
             kept = self._kept = (number, self._data[number])
         return kept[1]

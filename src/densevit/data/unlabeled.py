@@ -1,4 +1,4 @@
-"""Pictures without labels, for a teacher to answer; and two data sets as one."""
+"""Images without labels, for a teacher to answer; and two data sets as one."""
 
 from __future__ import annotations
 
@@ -7,38 +7,38 @@ from pathlib import Path
 import numpy as np
 
 from densevit import imaging
-from densevit.data.base import DataError, SegmentationData, SegmentationSample, pictures_in
+from densevit.data.base import DataError, SegmentationData, SegmentationSample, list_images
 from densevit.metrics import IGNORE
 
 
-class Unlabelled:
-    """Every picture below a folder, with unknown labels.
+class UnlabeledData:
+    """Every image below a folder, with unknown labels.
 
     Args:
         root: the folder.
         like: the data set whose classes are meant.
 
     Raises:
-        DataError: no picture there.
+        DataError: no image there.
     """
 
     def __init__(self, root: Path, like: SegmentationData) -> None:
         self.class_names = like.class_names
         self.palette = like.palette
-        self.pictures = pictures_in(root, recursive=True)
+        self.images = list_images(root, recursive=True)
 
     def __len__(self) -> int:
         """How many samples."""
-        return len(self.pictures)
+        return len(self.images)
 
     def __getitem__(self, index: int) -> SegmentationSample:
         """Reads one sample; its labels are all 255."""
-        path = self.pictures[index]
-        picture = imaging.read(path)
-        return SegmentationSample(path.stem, picture, np.full(picture.shape[:2], IGNORE, np.uint8))
+        path = self.images[index]
+        image = imaging.read(path)
+        return SegmentationSample(path.stem, image, np.full(image.shape[:2], IGNORE, np.uint8))
 
 
-class Joined:
+class ConcatenatedData:
     """The samples of one data set, then those of another with the same classes."""
 
     def __init__(self, first: SegmentationData, second: SegmentationData) -> None:

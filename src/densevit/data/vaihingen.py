@@ -1,4 +1,4 @@
-"""ISPRS Vaihingen: 33 pictures of some 2500x2000 pixels of 9 cm, near infrared, red, green; six classes.
+"""ISPRS Vaihingen: 33 images of some 2500x2000 pixels of 9 cm, near infrared, red, green; six classes.
 
 The splits are the benchmark's: 16 areas whose labels came with it, and 17 whose labels it kept for its test.
 """
@@ -11,8 +11,8 @@ from densevit.data.isprs import IsprsData, IsprsLayout
 
 _LAYOUT = IsprsLayout(
     data_set="vaihingen",
-    pictures="top",
-    picture="top_mosaic_09cm_area{}.tif",
+    images="top",
+    image="top_mosaic_09cm_area{}.tif",
     labels=(
         "ISPRS_semantic_labeling_Vaihingen_ground_truth_COMPLETE",
         "gts_for_participants",

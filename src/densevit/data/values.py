@@ -1,4 +1,4 @@
-"""Stored label values and colours become classes; what is neither a class nor ignored is refused and counted."""
+"""Stored label values and colors become classes; what is neither a class nor ignored is refused and counted."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from densevit.data.base import DataError
 from densevit.metrics import IGNORE
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
 _FORBIDDEN = 254
 """In tables: no label has this value. Hence at most 254 classes."""
 _ROWS = 512
-"""Colours are looked up so many rows at a time: 6000 x 6000 codes at once would take 144 MB."""
+"""Colors are looked up so many rows at a time: 6000 x 6000 codes at once would take 144 MB."""
 
 
 def value_table(classes: Mapping[int, int], *, ignored: Iterable[int] = ()) -> NDArray[np.uint8]:
@@ -40,9 +40,9 @@ def classes_of_values(
     """(H, W) stored values -> (H, W) classes and 255.
 
     Args:
-        values: as the label picture holds them.
+        values: as the label image holds them.
         table: of `value_table`.
-        path: of the label picture, for the message.
+        path: of the label image, for the message.
         allowed: what its values may be, and what to do about others.
 
     Raises:
@@ -56,37 +56,37 @@ def classes_of_values(
     return labels
 
 
-def classes_of_colours(
-    colours: NDArray[np.uint8], palette: tuple[Colour, ...], *, ignored: tuple[Colour, ...] = (), path: Path
+def classes_of_colors(
+    colors: NDArray[np.uint8], palette: tuple[Color, ...], *, ignored: tuple[Color, ...] = (), path: Path
 ) -> NDArray[np.uint8]:
-    """(H, W, 3) RGB colours -> (H, W) uint8 index into the palette, 255 where the colour is an ignored one.
+    """(H, W, 3) RGB colors -> (H, W) uint8 index into the palette, 255 where the color is an ignored one.
 
     Raises:
-        DataError: other colours; says which comes first and how many pixels have one.
+        DataError: other colors; says which comes first and how many pixels have one.
     """
-    table = _colour_table(palette, ignored)
-    labels = np.empty(colours.shape[:2], np.uint8)
-    for top in range(0, len(colours), _ROWS):
-        strip = colours[top : top + _ROWS].astype(np.uint32)
+    table = _color_table(palette, ignored)
+    labels = np.empty(colors.shape[:2], np.uint8)
+    for top in range(0, len(colors), _ROWS):
+        strip = colors[top : top + _ROWS].astype(np.uint32)
         labels[top : top + _ROWS] = table[strip[..., 0] << 16 | strip[..., 1] << 8 | strip[..., 2]]
     if (wrong := labels == _FORBIDDEN).any():
         y, x = (int(axis[0]) for axis in np.nonzero(wrong))
-        first = tuple(int(level) for level in colours[y, x])
+        first = tuple(int(level) for level in colors[y, x])
         known = ", ".join(map(str, (*palette, *ignored)))
         raise DataError(
-            f"{path}: {_pixels(int(wrong.sum()))} with a colour of no class, the first {first} at x {x}, y {y}; "
+            f"{path}: {_pixels(int(wrong.sum()))} with a color of no class, the first {first} at x {x}, y {y}; "
             f"allowed: {known}; take the label file as published, it may have been resized or saved lossily"
         )
     return labels
 
 
 @cache
-def _colour_table(palette: tuple[Colour, ...], ignored: tuple[Colour, ...]) -> NDArray[np.uint8]:
-    """(2**24,) uint8: the class of each colour; 16 MB, made once."""
+def _color_table(palette: tuple[Color, ...], ignored: tuple[Color, ...]) -> NDArray[np.uint8]:
+    """(2**24,) uint8: the class of each color; 16 MB, made once."""
     table = np.full(1 << 24, _FORBIDDEN, np.uint8)
     entries = [
-        *((colour, IGNORE) for colour in ignored),
-        *((colour, index) for index, colour in enumerate(palette)),
+        *((color, IGNORE) for color in ignored),
+        *((color, index) for index, color in enumerate(palette)),
     ]
     for (red, green, blue), index in entries:
         table[red << 16 | green << 8 | blue] = index

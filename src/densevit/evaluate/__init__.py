@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from densevit.core.processes import Peers
+from densevit.core.processes import Processes
 from densevit.data.base import AnyData, ClassificationData, HighResolutionData, PromptableData, SegmentationData
 from densevit.data.coco import Coco
 from densevit.data.detections import BoxDetections
 from densevit.data.table import KINDS
-from densevit.evaluate.base import ALONE, Evaluable, Evaluation, Progress
+from densevit.evaluate.base import SINGLE_PROCESS, Evaluable, Evaluation, Progress
 from densevit.evaluate.classification import evaluate_classification
 from densevit.evaluate.promptable import Prompt, evaluate_detections, evaluate_promptable
 from densevit.evaluate.segmentation import evaluate_segmentation
@@ -42,7 +42,7 @@ def evaluate(
     clicks: int = 1,
     boxes: Mapping[int, BoxDetections] | None = None,
     progress: Progress = lambda done, total: None,
-    peers: Peers = ALONE,
+    processes: Processes = SINGLE_PROCESS,
 ) -> Evaluation:
     """The scores of the model's task.
 
@@ -52,9 +52,9 @@ def evaluate(
         class_map: as `evaluate_segmentation` says.
         prompt: as `evaluate_promptable` says.
         clicks: as `evaluate_promptable` says.
-        boxes: of a detector, by the number of the picture: average precision instead, as `evaluate_detections`.
-        progress: called with (pictures done, pictures in all) of this process.
-        peers: the processes that share the data.
+        boxes: of a detector, by the number of the image: average precision instead, as `evaluate_detections`.
+        progress: called with (images done, images in all) of this process.
+        processes: the processes that share the data.
 
     Raises:
         ValueError: data of another task, or what the task's evaluation says.
@@ -64,7 +64,7 @@ def evaluate(
         raise ValueError(f"{name}: its task is {task}, these data are of another; kinds that fit: {fitting(task)}")
     if isinstance(data, SegmentationData):
         return evaluate_segmentation(
-            model.task, model.runtime, data, class_map=class_map, progress=progress, peers=peers
+            model.task, model.runtime, data, class_map=class_map, progress=progress, processes=processes
         )
     if class_map is not None:
         raise ValueError(f"{name}: a class map is for segmentation; leave it out")
@@ -72,14 +72,14 @@ def evaluate(
         objects = cast("PromptableData", data)
         if boxes is None:
             return evaluate_promptable(
-                model, objects, prompt=prompt, clicks=clicks, progress=progress, peers=peers
+                model, objects, prompt=prompt, clicks=clicks, progress=progress, processes=processes
             )
-        return _detections(model, objects, boxes, progress, peers)
+        return _detections(model, objects, boxes, progress, processes)
     if task == "super_resolution":
-        pictures = cast("HighResolutionData", data)
-        return evaluate_super_resolution(model.task, model.runtime, pictures, progress=progress, peers=peers)
+        images = cast("HighResolutionData", data)
+        return evaluate_super_resolution(model.task, model.runtime, images, progress=progress, processes=processes)
     answers = cast("ClassificationData", data)
-    return evaluate_classification(model.task, model.runtime, answers, progress=progress, peers=peers)
+    return evaluate_classification(model.task, model.runtime, answers, progress=progress, processes=processes)
 
 
 def fitting(task: str) -> str:
@@ -100,10 +100,10 @@ def _detections(
     data: PromptableData,
     boxes: Mapping[int, BoxDetections],
     progress: Progress,
-    peers: Peers,
+    processes: Processes,
 ) -> Evaluation:
     if not isinstance(data, Coco):
         raise ValueError("average precision needs annotations in COCO's form; use coco:DIR")
-    if peers.size > 1:
+    if processes.size > 1:
         raise ValueError("average precision is computed by one process; start it without torchrun")
     return evaluate_detections(model, data, data.annotations, boxes, progress=progress)

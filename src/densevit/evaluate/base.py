@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from densevit.core.manifest import Manifest
-from densevit.core.processes import Alone
+from densevit.core.processes import SingleProcess
 from densevit.runtimes.base import Runtime
 
-ALONE = Alone()
+SINGLE_PROCESS = SingleProcess()
 Progress = Callable[[int, int], None]
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was measured: metrics by name, over so many pictures, in so many seconds."""
+    """What was measured: metrics by name, over so many images, in so many seconds."""
 
     metrics: dict[str, Any]
     images: int
@@ -44,7 +44,7 @@ class Evaluable(Protocol):
         ...
 
 
-def ahead(prepare: Callable[[int], Item], indices: Iterable[int]) -> Iterator[Item]:
+def prefetch(prepare: Callable[[int], Item], indices: Iterable[int]) -> Iterator[Item]:
     """What `prepare` gives for each index, in order; the next is prepared while one is worked on."""
     with ThreadPoolExecutor(1, thread_name_prefix="densevit-read") as reader:
         coming = None

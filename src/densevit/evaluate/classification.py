@@ -7,10 +7,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from densevit.core.classes import class_table, imagenet_wnids
-from densevit.core.processes import Peers
+from densevit.core.classes import imagenet_wnids, read_class_table
+from densevit.core.processes import Processes
 from densevit.data.base import ClassificationData
-from densevit.evaluate.base import ALONE, Evaluation, Progress, ahead
+from densevit.evaluate.base import SINGLE_PROCESS, Evaluation, Progress, prefetch
 from densevit.imaging import Placement
 from densevit.metrics import ClassificationScore
 from densevit.runtimes.base import Runtime
@@ -23,20 +23,20 @@ def evaluate_classification(
     data: ClassificationData,
     *,
     progress: Progress = lambda done, total: None,
-    peers: Peers = ALONE,
+    processes: Processes = SINGLE_PROCESS,
 ) -> Evaluation:
     """Top-1 and top-5 accuracy in percent.
 
     Args:
         task: of the model.
         runtime: of the model.
-        data: pictures with one class each.
-        progress: called with (pictures done, pictures in all) of this process.
-        peers: the processes that share the data.
+        data: images with one class each.
+        progress: called with (images done, images in all) of this process.
+        processes: the processes that share the data.
 
     Raises:
-        ValueError: the classes of model and data differ, or there is no picture.
-        PeersLostError: another process ended.
+        ValueError: the classes of model and data differ, or there is no image.
+        ProcessLostError: another process ended.
     """
     classes = _model_classes(task.class_names, data.class_names)
     score = ClassificationScore(len(task.class_names))
@@ -44,23 +44,23 @@ def evaluate_classification(
 
     def prepared(index: int) -> tuple[int, dict[str, NDArray[Any]], Placement]:
         sample = data[index]
-        return sample.label, *task.preprocess(sample.picture)
+        return sample.label, *task.preprocess(sample.image)
 
-    share = range(peers.rank, len(data), peers.size)
-    for done, (label, tensors, placement) in enumerate(ahead(prepared, share), start=1):
+    share = range(processes.rank, len(data), processes.size)
+    for done, (label, tensors, placement) in enumerate(prefetch(prepared, share), start=1):
         answer = task.postprocess(runtime.run("forward", tensors), placement)
         score.update(answer.logits, classes[label])
         progress(done, len(share))
-    score.counts = peers.sum(score.state())
+    score.counts = processes.sum(score.state())
     if not len(data):
-        raise ValueError("this data holds no picture; is it the right folder and split?")
+        raise ValueError("this data holds no image; is it the right folder and split?")
     return Evaluation(score.compute(), len(data), time.perf_counter() - start)
 
 
 def _model_classes(model: tuple[str, ...], data: tuple[str, ...]) -> list[int]:
     """The model's class of each of the data's: by name, or by WordNet identifier if it knows ImageNet's."""
     names = [model]
-    if model == class_table("imagenet").names:
+    if model == read_class_table("imagenet").names:
         names.append(imagenet_wnids())
     for known in names:
         index = {name: number for number, name in enumerate(known)}

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from densevit import masks
-from densevit.core.processes import Peers
+from densevit.core.processes import Processes
 from densevit.data.average_precision import average_precision
 from densevit.data.base import PromptableData
 from densevit.data.detections import NO_DETECTIONS, BoxDetections, MaskDetection
-from densevit.evaluate.base import ALONE, Evaluation, Progress, ahead
+from densevit.evaluate.base import SINGLE_PROCESS, Evaluation, Progress, prefetch
 from densevit.masks import RLE, next_click
 from densevit.metrics import MaskScore
 from densevit.predict.segment_anything import SegmentAnything
@@ -36,22 +36,22 @@ def evaluate_promptable(
     prompt: Prompt = "box",
     clicks: int = 1,
     progress: Progress = lambda done, total: None,
-    peers: Peers = ALONE,
+    processes: Processes = SINGLE_PROCESS,
 ) -> Evaluation:
     """Mean intersection over union in percent, of all objects and by their size.
 
     Args:
         model: is asked.
-        data: pictures with objects.
+        data: images with objects.
         prompt: the annotations' boxes, or clicks as a user would make them.
         clicks: how many per object, with `prompt` point: the first into the middle of the object, each further one
             into the middle of the largest error.
-        progress: called with (pictures done, pictures in all) of this process.
-        peers: the processes that share the data.
+        progress: called with (images done, images in all) of this process.
+        processes: the processes that share the data.
 
     Raises:
         ValueError: no such prompt, or no object in the data.
-        PeersLostError: another process ended.
+        ProcessLostError: another process ended.
     """
     if prompt not in ("box", "point"):
         raise ValueError(f"prompt must be box or point, got {prompt!r}")
@@ -59,10 +59,10 @@ def evaluate_promptable(
         raise ValueError(f"clicks must be 1 to {MAX_CLICKS}, got {clicks}")
     score = MaskScore()
     start = time.perf_counter()
-    share = range(peers.rank, len(data), peers.size)
-    for done, sample in enumerate(ahead(data.__getitem__, share), start=1):
+    share = range(processes.rank, len(data), processes.size)
+    for done, sample in enumerate(prefetch(data.__getitem__, share), start=1):
         if sample.masks:
-            scene = model.encode(sample.picture)
+            scene = model.encode(sample.image)
             if prompt == "box":
                 found = _by_boxes(model, scene, sample.boxes)
             else:
@@ -70,7 +70,7 @@ def evaluate_promptable(
             overlaps = [masks.iou(mask, truth) for mask, truth in zip(found, sample.masks, strict=True)]
             score.update(np.array(overlaps), sample.areas)
         progress(done, len(share))
-    score.sums = peers.sum(score.state())
+    score.sums = processes.sum(score.state())
     metrics = score.compute()
     if metrics["iou"] is None:
         raise ValueError("this data holds no object; is it the right folder and split?")
@@ -89,20 +89,20 @@ def evaluate_detections(
 
     Args:
         model: is asked.
-        data: the pictures of the annotations.
+        data: the images of the annotations.
         annotations: the file that holds the truth.
-        found: boxes by the number of the picture.
-        progress: called with (pictures done, pictures in all).
+        found: boxes by the number of the image.
+        progress: called with (images done, images in all).
 
     Raises:
         DataError: as `average_precision`.
     """
     start = time.perf_counter()
     detections: list[MaskDetection] = []
-    for done, sample in enumerate(ahead(data.__getitem__, range(len(data))), start=1):
+    for done, sample in enumerate(prefetch(data.__getitem__, range(len(data))), start=1):
         boxes = found.get(sample.image_id, NO_DETECTIONS)
         if len(boxes.scores):
-            answers = _by_boxes(model, model.encode(sample.picture), boxes.boxes)
+            answers = _by_boxes(model, model.encode(sample.image), boxes.boxes)
             rows = zip(boxes.category_ids, boxes.scores, answers, strict=True)
             detections += [
                 MaskDetection(sample.image_id, int(category), float(score), mask) for category, score, mask in rows
@@ -112,7 +112,7 @@ def evaluate_detections(
 
 
 def _by_boxes(model: SegmentAnything, scene: Scene, boxes: NDArray[np.float32]) -> list[RLE]:
-    size = scene.placement.picture
+    size = scene.placement.image
     corners = boxes.astype(np.float64).reshape(-1, 2, 2)
     # annotations and detectors have boxes thinner than a pixel, which as prompts would be refused
     limit = np.array([size.width, size.height], np.float64)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from densevit.core.processes import Peers
+from densevit.core.processes import Processes
 from densevit.data.base import SegmentationData
-from densevit.evaluate.base import ALONE, Evaluation, Progress, ahead
+from densevit.evaluate.base import SINGLE_PROCESS, Evaluation, Progress, prefetch
 from densevit.imaging import Placement
 from densevit.metrics import SegmentationScore
 from densevit.runtimes.base import Runtime
@@ -25,22 +25,22 @@ def evaluate_segmentation(
     *,
     class_map: Sequence[int] | None = None,
     progress: Progress = lambda done, total: None,
-    peers: Peers = ALONE,
+    processes: Processes = SINGLE_PROCESS,
 ) -> Evaluation:
     """Mean IoU and pixel accuracy in percent.
 
     Args:
         task: of the model.
         runtime: of the model.
-        data: pictures with labels.
+        data: images with labels.
         class_map: the data set's class of each of the model's classes, where they differ; -1 for none, which
             counts as wrong wherever the truth is known.
-        progress: called with (pictures done, pictures in all) of this process.
-        peers: the processes that share the data.
+        progress: called with (images done, images in all) of this process.
+        processes: the processes that share the data.
 
     Raises:
-        ValueError: the classes of model and data differ and no class map bridges them, or no pixel is labelled.
-        PeersLostError: another process ended.
+        ValueError: the classes of model and data differ and no class map bridges them, or no pixel is labeled.
+        ProcessLostError: another process ended.
     """
     mapping = _class_map(task, data, class_map)
     score = SegmentationScore(data.class_names)
@@ -48,14 +48,14 @@ def evaluate_segmentation(
 
     def prepared(index: int) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]], Placement]:
         sample = data[index]
-        return sample.labels, *task.preprocess(sample.picture)
+        return sample.labels, *task.preprocess(sample.image)
 
-    share = range(peers.rank, len(data), peers.size)
-    for done, (labels, tensors, placement) in enumerate(ahead(prepared, share), start=1):
+    share = range(processes.rank, len(data), processes.size)
+    for done, (labels, tensors, placement) in enumerate(prefetch(prepared, share), start=1):
         result = task.postprocess(runtime.run("forward", tensors), placement)
         score.update(mapping[result.labels], labels)
         progress(done, len(share))
-    score.confusion = peers.sum(score.state())
+    score.confusion = processes.sum(score.state())
     if not score.confusion.any():
         raise ValueError("no pixel of this data has a known label; is it the right data and split?")
     return Evaluation(score.compute(), len(data), time.perf_counter() - start)

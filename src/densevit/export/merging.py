@@ -9,7 +9,7 @@ import onnx_ir
 from densevit.tasks.base import Signature, graph_name
 
 
-def side_by_side(models: Mapping[str, onnx_ir.Model], signatures: Mapping[str, Signature]) -> onnx_ir.Model:
+def merge_functions(models: Mapping[str, onnx_ir.Model], signatures: Mapping[str, Signature]) -> onnx_ir.Model:
     """One model of the functions' models; the first takes the others in.
 
     Inputs and outputs are called as `graph_name` says. Weights that are equal are stored once.

@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 from torch import nn
 
 from densevit.core.errors import InputError
-from densevit.core.files import replacing
+from densevit.core.files import write_atomically
 from densevit.core.manifest import CONVERTER, METADATA_KEY, Manifest
 from densevit.core.messages import first_line
-from densevit.export.merging import side_by_side
+from densevit.export.merging import merge_functions
 from densevit.models.build import functions
-from densevit.models.deploy import for_export, taking
+from densevit.models.deploy import for_export, with_image_input
 from densevit.runtimes.openvino import OpenVINORuntime
 from densevit.tasks.base import Signature, TensorSpec
-from densevit.tasks.table import task_for
+from densevit.tasks.table import make_task
 
 TOLERANCE = 5e-4
 """Largest difference between graph and model."""
@@ -52,21 +52,21 @@ def write_graph(network: nn.Module, manifest: Manifest, path: Path) -> None:
     stay dynamic.
 
     Args:
-        network: its functions take normalised float32 (B, C, H, W), or what their signatures say.
+        network: its functions take normalized float32 (B, C, H, W), or what their signatures say.
         manifest: goes into the header, with the converter's version added.
         path: the `.onnx` file; written atomically.
 
     Raises:
         GraphError: the exporter failed, or the two differ by more than `TOLERANCE` (more for huge outputs).
     """
-    signatures = task_for(manifest).signatures
+    signatures = make_task(manifest).signatures
     parts = functions(network)
     modules = {
-        function: taking(for_export(parts[function]).float(), signature.inputs[0].dtype, manifest).eval()
+        function: with_image_input(for_export(parts[function]).float(), signature.inputs[0].dtype, manifest).eval()
         for function, signature in signatures.items()
     }
     manifest = replace(manifest, converter=CONVERTER)
-    with replacing(path) as temporary:
+    with write_atomically(path) as temporary:
         _export(modules, manifest, signatures, temporary)
         _compare(modules, manifest, signatures, temporary)
 
@@ -77,9 +77,30 @@ def _export(
     models = {
         function: _exported(modules[function], manifest, signature) for function, signature in signatures.items()
     }
-    model = side_by_side(models, signatures)
+    model = merge_functions(models, signatures)
+    _strip_traces(model)
     model.metadata_props[METADATA_KEY] = manifest.to_json()
     onnx_ir.save(model, str(path))
+
+
+def _strip_traces(model: onnx_ir.Model) -> None:
+    """Removes what the exporter notes of this machine: stack traces with absolute paths, module names, comments.
+
+    They are nine tenths of a graph's structure, and they tell strangers where its author's files lie.
+    """
+    model.doc_string = None
+    model.metadata_props.clear()
+    graph = model.graph
+    graph.doc_string = None
+    graph.metadata_props.clear()
+    values = [*graph.inputs, *graph.initializers.values()]
+    for node in graph.all_nodes():
+        node.doc_string = None
+        node.metadata_props.clear()
+        values += node.outputs
+    for value in values:
+        value.doc_string = None
+        value.metadata_props.clear()
 
 
 def _exported(module: nn.Module, manifest: Manifest, signature: Signature) -> onnx_ir.Model:
@@ -109,7 +130,7 @@ def _exported(module: nn.Module, manifest: Manifest, signature: Signature) -> on
 
 
 def _symbolic(source: TensorSpec) -> dict[int, Any]:
-    """The axes that are traced as symbols: those that pictures do not have."""
+    """The axes that are traced as symbols: those that images do not have."""
     return {
         index: torch.export.Dim.DYNAMIC
         for index, axis in enumerate(source.shape)
@@ -187,16 +208,16 @@ def _check_equal(
 
 
 def _test_tensor(source: TensorSpec, shape: tuple[int, ...], seed: int) -> NDArray[Any]:
-    """A picture for pictures, as they are (B, H, W, C) or normalised (B, C, H, W); prompts; noise for others."""
+    """An image for images, as they are (B, H, W, C) or normalized (B, C, H, W); prompts; noise for others."""
     generator = np.random.default_rng(seed)
     if source.dtype == "uint8":
         _, height, width, channels = shape
-        return _test_picture(height, width, channels, seed)
+        return _test_image(height, width, channels, seed)
     match source.name:
-        case "image" | "picture":
+        case "image" | "image":
             _, channels, height, width = shape
-            picture = _test_picture(height, width, channels, seed).transpose(0, 3, 1, 2)
-            return np.ascontiguousarray(picture.astype(np.float32) / 64 - 2)
+            image = _test_image(height, width, channels, seed).transpose(0, 3, 1, 2)
+            return np.ascontiguousarray(image.astype(np.float32) / 64 - 2)
         case "points":
             return generator.uniform(0, 1024, shape).astype(np.float32)
         case "labels":
@@ -208,10 +229,10 @@ def _test_tensor(source: TensorSpec, shape: tuple[int, ...], seed: int) -> NDArr
             return generator.normal(size=shape).astype(np.float32)
 
 
-def _test_picture(height: int, width: int, channels: int, seed: int) -> NDArray[np.uint8]:
+def _test_image(height: int, width: int, channels: int, seed: int) -> NDArray[np.uint8]:
     """(1, H, W, C): smooth structure with noise, and a black part, where the attention's sums can vanish."""
     generator = np.random.default_rng(seed)
     coarse = generator.uniform(0, 255, (height // 16, width // 16, channels))
-    picture = coarse.repeat(16, axis=0).repeat(16, axis=1) + generator.normal(0, 8, (height, width, channels))
-    picture[: height // 4] = 0
-    return picture.clip(0, 255).astype(np.uint8)[None]
+    image = coarse.repeat(16, axis=0).repeat(16, axis=1) + generator.normal(0, 8, (height, width, channels))
+    image[: height // 4] = 0
+    return image.clip(0, 255).astype(np.uint8)[None]

@@ -1,4 +1,4 @@
-"""The centre crop of the published classification evaluations."""
+"""The center crop of the published classification evaluations."""
 
 from __future__ import annotations
 
@@ -9,44 +9,44 @@ from numpy.typing import NDArray
 
 from densevit.imaging.placement import Placement
 from densevit.imaging.resampling import ResizeKind, resize
-from densevit.imaging.types import DEFAULT_MAX_PIXELS, PictureError, Size, check_picture
+from densevit.imaging.types import DEFAULT_MAX_PIXELS, ImageError, Size, check_image
 
 
-def centre_crop(
-    picture: NDArray[np.uint8],
+def center_crop(
+    image: NDArray[np.uint8],
     size: Size,
     *,
     crop_ratio: float,
     kind: ResizeKind,
     max_pixels: int = DEFAULT_MAX_PIXELS,
 ) -> tuple[NDArray[np.uint8], Placement]:
-    """Resize a picture, aspect ratio kept, until it covers `size` / `crop_ratio`, and cut `size` from its centre.
+    """Resize an image, aspect ratio kept, until it covers `size` / `crop_ratio`, and cut `size` from its center.
 
     For a square size that is the usual evaluation: shorter side to ceil(side / crop_ratio), the longer one
     rounded down, half the surplus (rounded half to even) cut off at the top and left.
 
-    picture: (H, W, 3) or (H, W) uint8.
+    image: (H, W, 3) or (H, W) uint8.
     crop_ratio: in (0, 1].
-    max_pixels: of the resized picture, as for `fit`.
+    max_pixels: of the resized image, as for `fit`.
 
-    Returns the crop, uint8 of `size`, and where the picture lies in it: partly beyond.
-    Raises PictureError where the resized picture would be too large, ValueError for another picture or ratio.
+    Returns the crop, uint8 of `size`, and where the image lies in it: partly beyond.
+    Raises ImageError where the resized image would be too large, ValueError for another image or ratio.
     """
-    check_picture(picture)
+    check_image(image)
     if not 0 < crop_ratio <= 1:
         raise ValueError(f"crop_ratio: got {crop_ratio}; allowed: above 0, at most 1")
-    before = Size.of(picture)
+    before = Size.of(image)
     covered = Size(*(math.ceil(side / crop_ratio) for side in size))
     if covered.height * before.width >= covered.width * before.height:
         resized = Size(covered.height, covered.height * before.width // before.height)
     else:
         resized = Size(covered.width * before.height // before.width, covered.width)
     if resized.area > max(max_pixels, before.area):
-        raise PictureError(
-            f"picture of {before}: covering {size} would make it {resized}, more than {max_pixels:,} pixels; "
+        raise ImageError(
+            f"image of {before}: covering {size} would make it {resized}, more than {max_pixels:,} pixels; "
             "crop it or set another size"
         )
     top, left = (round((side - kept) / 2) for side, kept in zip(resized, size, strict=True))
-    whole = resize(picture, resized, kind)
+    whole = resize(image, resized, kind)
     cut = np.ascontiguousarray(whole[top : top + size.height, left : left + size.width])
     return cut, Placement(before, resized, size, (-top, -left))

@@ -1,6 +1,6 @@
-"""Label maps as pictures: colours, overlays, pictures side by side, legends.
+"""Label maps as images: colors, overlays, images side by side, legends.
 
-Pictures are (H, W, 3) uint8 RGB arrays, palettes (N, 3) uint8 RGB: row i is the colour of label i.
+Images are (H, W, 3) uint8 RGB arrays, palettes (N, 3) uint8 RGB: row i is the color of label i.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _ROOT = 1.2207440846057596  # of x**4 = x + 1
 
 
 def colorize(labels: NDArray[Any], palette: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Colour of each label: (H, W) integers -> (H, W, 3). Labels outside the palette (void, 255) are black.
+    """Color of each label: (H, W) integers -> (H, W, 3). Labels outside the palette (void, 255) are black.
 
     Raises ValueError for labels or palettes of another shape or type.
     """
@@ -29,42 +29,42 @@ def colorize(labels: NDArray[Any], palette: NDArray[np.uint8]) -> NDArray[np.uin
         is_known = (labels >= 0) & (labels < len(palette))
         labels = np.where(is_known, labels, len(palette))
     # One row for every value that a label can have now, so that the lookup needs no test per pixel.
-    colours = np.zeros((max(256, len(palette) + 1), 3), np.uint8)
-    colours[: len(palette)] = palette
-    return colours.take(labels, axis=0)
+    colors = np.zeros((max(256, len(palette) + 1), 3), np.uint8)
+    colors[: len(palette)] = palette
+    return colors.take(labels, axis=0)
 
 
 def overlay(
-    picture: NDArray[np.uint8], labels: NDArray[Any], palette: NDArray[np.uint8], *, opacity: float = 0.5
+    image: NDArray[np.uint8], labels: NDArray[Any], palette: NDArray[np.uint8], *, opacity: float = 0.5
 ) -> NDArray[np.uint8]:
-    """A picture under the colours of its labels: picture * (1 - opacity) + colour * opacity, rounded.
+    """An image under the colors of its labels: image * (1 - opacity) + color * opacity, rounded.
 
-    picture: (H, W, 3); labels: (H, W) integers; opacity: 0 (picture) to 1 (colours), in steps of 1/256.
+    image: (H, W, 3); labels: (H, W) integers; opacity: 0 (image) to 1 (colors), in steps of 1/256.
 
     Labels outside the palette count as black, as in `colorize`. Raises ValueError for other shapes or ranges.
     """
-    _check_picture(picture)
-    if labels.shape != picture.shape[:2]:
-        raise ValueError(f"labels: got shape {labels.shape}; allowed: {picture.shape[:2]}, as the picture")
+    _check_image(image)
+    if labels.shape != image.shape[:2]:
+        raise ValueError(f"labels: got shape {labels.shape}; allowed: {image.shape[:2]}, as the image")
     if not 0 <= opacity <= 1:
         raise ValueError(f"opacity: got {opacity}; allowed: 0 to 1")
     # 16-bit fixed point, twice as fast as float32: the weights sum to 256, and 255 * 256 + 128 fits.
-    colour_weight = round(opacity * 256)
-    blend = picture.astype(np.uint16) * np.uint16(256 - colour_weight)
-    blend += colorize(labels, palette).astype(np.uint16) * np.uint16(colour_weight)
+    color_weight = round(opacity * 256)
+    blend = image.astype(np.uint16) * np.uint16(256 - color_weight)
+    blend += colorize(labels, palette).astype(np.uint16) * np.uint16(color_weight)
     blend += np.uint16(128)
     blend >>= np.uint16(8)
     return blend.astype(np.uint8)
 
 
 def side_by_side(left: NDArray[np.uint8], right: NDArray[np.uint8], *, gap_px: int = 8) -> NDArray[np.uint8]:
-    """Two pictures in one, tops aligned, on white.
+    """Two images in one, tops aligned, on white.
 
     (H1, W1, 3) and (H2, W2, 3) give (max(H1, H2), W1 + gap_px + W2, 3).
-    Raises ValueError for anything but (H, W, 3) uint8 pictures and a gap of at least 0.
+    Raises ValueError for anything but (H, W, 3) uint8 images and a gap of at least 0.
     """
-    _check_picture(left)
-    _check_picture(right)
+    _check_image(left)
+    _check_image(right)
     if gap_px < 0:
         raise ValueError(f"gap_px: got {gap_px}; allowed: 0 or more")
     height = max(len(left), len(right))
@@ -76,24 +76,24 @@ def side_by_side(left: NDArray[np.uint8], right: NDArray[np.uint8], *, gap_px: i
 
 
 def default_palette(classes: int) -> NDArray[np.uint8]:
-    """(classes, 3) colours for data that brings none: always the same, none of them black.
+    """(classes, 3) colors for data that brings none: always the same, none of them black.
 
     Hue, saturation and brightness step by the powers of 1 / x, where x**4 = x + 1 (Roberts 2018, The
-    unreasonable effectiveness of quasirandom sequences, R3): that spreads any first n colours evenly, 4096 of
+    unreasonable effectiveness of quasirandom sequences, R3): that spreads any first n colors evenly, 4096 of
     them all different. A longer palette begins with the shorter one.
     Raises ValueError for fewer than 1 class.
     """
     if classes < 1:
         raise ValueError(f"classes: got {classes}; allowed: 1 or more")
-    colours = np.empty((classes, 3))
+    colors = np.empty((classes, 3))
     for index in range(classes):
         hue, saturation, value = ((0.5 + index / _ROOT**power) % 1 for power in (1, 2, 3))
-        colours[index] = colorsys.hsv_to_rgb(hue, 0.35 + 0.65 * saturation, 0.45 + 0.55 * value)
-    return np.rint(colours * 255).astype(np.uint8)
+        colors[index] = colorsys.hsv_to_rgb(hue, 0.35 + 0.65 * saturation, 0.45 + 0.55 * value)
+    return np.rint(colors * 255).astype(np.uint8)
 
 
 def legend(names: Sequence[str], palette: NDArray[np.uint8], *, row_px: int = 24) -> NDArray[np.uint8]:
-    """A picture of one row per class, colour and name, black on white: (len(names) * row_px, W, 3).
+    """An image of one row per class, color and name, black on white: (len(names) * row_px, W, 3).
 
     names: at least one, and at most one per palette row.
     row_px: height of a row, at least 8; the width follows from the longest name.
@@ -104,7 +104,7 @@ def legend(names: Sequence[str], palette: NDArray[np.uint8], *, row_px: int = 24
 
     _check_palette(palette)
     if not 1 <= len(names) <= len(palette) or row_px < 8:
-        got = f"{len(names)} names for {len(palette)} colours, row_px {row_px}"
+        got = f"{len(names)} names for {len(palette)} colors, row_px {row_px}"
         raise ValueError(f"legend: got {got}; allowed: 1 to {len(palette)} names, row_px 8 or more")
     lines = [" ".join(name.split()) for name in names]  # a line break would run into the next row
     font = ImageFont.load_default(size=row_px * 0.6)
@@ -113,19 +113,19 @@ def legend(names: Sequence[str], palette: NDArray[np.uint8], *, row_px: int = 24
     text_left = 2 * row_px
     text_width = max(font.getlength(line) for line in lines)
 
-    picture = Image.new("RGB", (text_left + int(text_width) + row_px, row_px * len(lines)), "white")
-    draw = ImageDraw.Draw(picture)
-    for row, (line, colour) in enumerate(zip(lines, palette, strict=False)):
+    image = Image.new("RGB", (text_left + int(text_width) + row_px, row_px * len(lines)), "white")
+    draw = ImageDraw.Draw(image)
+    for row, (line, color) in enumerate(zip(lines, palette, strict=False)):
         top = row * row_px + margin
         box = (margin, top, margin + swatch + row_px // 2, top + swatch)
-        draw.rectangle(box, fill=tuple(int(value) for value in colour))
+        draw.rectangle(box, fill=tuple(int(value) for value in color))
         draw.text((text_left, row * row_px + row_px / 2), line, fill="black", font=font, anchor="lm")
-    return np.array(picture)
+    return np.array(image)
 
 
-def _check_picture(picture: NDArray[Any]) -> None:
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
-        raise ValueError(f"picture: got {picture.dtype} {picture.shape}; allowed: uint8 (H, W, 3)")
+def _check_image(image: NDArray[Any]) -> None:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"image: got {image.dtype} {image.shape}; allowed: uint8 (H, W, 3)")
 
 
 def _check_labels(labels: NDArray[Any]) -> None:

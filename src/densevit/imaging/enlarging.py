@@ -15,17 +15,17 @@ def phase_weights(scale: int) -> NDArray[np.float64]:
 
     MATLAB's imresize with a = -1/2; for a whole factor the weights repeat with every pixel of the input.
     """
-    centres = (np.arange(scale) + 0.5) / scale - 0.5
-    return cubic(np.arange(-2, 3) - centres[:, None], a=-0.5)
+    centers = (np.arange(scale) + 0.5) / scale - 0.5
+    return cubic(np.arange(-2, 3) - centers[:, None], a=-0.5)
 
 
-def enlarge(picture: NDArray[Any], scale: int) -> NDArray[np.float32]:
+def enlarge(image: NDArray[Any], scale: int) -> NDArray[np.float32]:
     """(H, W) or (H, W, C) of any type and range -> (H * scale, W * scale[, C]) float32, borders mirrored.
 
     Values may leave the range of the input by a ninth of it and more, where edges are.
     """
     weights = phase_weights(scale).astype(np.float32)
-    values = picture.astype(np.float32)
+    values = image.astype(np.float32)
     for axis in (0, 1):
         values = _enlarged(values, weights, axis)
     return values

@@ -1,4 +1,4 @@
-"""A photograph with what `read` and `save` leave out: 16 bits, transparency, the colour profile."""
+"""A photograph with what `read` and `save` leave out: 16 bits, transparency, the color profile."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from densevit.core.files import replacing
+from densevit.core.files import write_atomically
 from densevit.imaging.png16 import write_png16
-from densevit.imaging.reading import as_rgb, decode, opened, upright
+from densevit.imaging.reading import as_rgb, decode, open_image, upright
 from densevit.imaging.saving import pillow_format
-from densevit.imaging.types import DEFAULT_MAX_PIXELS, Picture, PictureError, Size
+from densevit.imaging.types import DEFAULT_MAX_PIXELS, ImageError, ImageSource, Size
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -26,13 +26,13 @@ Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 
 @dataclass(frozen=True)
 class Photo:
-    """A picture as its file has it.
+    """An image as its file has it.
 
     Attributes:
         pixels: (H, W, 3) uint8 or uint16 RGB, upright, C-contiguous.
-        alpha: (H, W) of the same type, 0 where fully transparent; None for an opaque picture. Colours are not
+        alpha: (H, W) of the same type, 0 where fully transparent; None for an opaque image. Colors are not
             multiplied by it.
-        icc_profile: the colour profile of RGB pixels, None where there is none.
+        icc_profile: the color profile of RGB pixels, None where there is none.
     """
 
     pixels: Pixels
@@ -59,27 +59,27 @@ class Photo:
         return ((self.pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
-def read_photo(source: Picture, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Photo:
-    """Reads a picture with its depth, transparency and colour profile.
+def read_photo(source: ImageSource, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Photo:
+    """Reads an image with its depth, transparency and color profile.
 
     Args:
         source: as for `read`; arrays may be uint16 too.
         max_pixels: as for `read`.
 
-    Grey pictures and those in CMYK or palette colours become RGB; a profile that does not describe RGB is
-    dropped with the colours it was for. 16 bits are kept of grey PNG and TIFF and of RGB(A) PNG files; other
+    Gray images and those in CMYK or palette colors become RGB; a profile that does not describe RGB is
+    dropped with the colors it was for. 16 bits are kept of gray PNG and TIFF and of RGB(A) PNG files; other
     16-bit files are read with 8 bits.
 
     Raises:
-        PictureError: as `read`.
+        ImageError: as `read`.
     """
     if isinstance(source, np.ndarray):
         return _of_array(source)
-    with opened(source, max_pixels=max_pixels) as (image, name):
+    with open_image(source, max_pixels=max_pixels) as (image, name):
         pixels: Pixels
         mode = _sixteen_bit_mode(image)
         if mode is not None:
-            with opened(source, max_pixels=max_pixels) as (again, _):
+            with open_image(source, max_pixels=max_pixels) as (again, _):
                 pixels = _sixteen_bits(image, again, mode)
         else:
             decode(image)
@@ -95,7 +95,7 @@ def _of_array(array: NDArray[Any]) -> Photo:
     known = array.dtype in (np.uint8, np.uint16) and array.ndim in (2, 3) and channels in (1, 3, 4)
     if not known or array.size == 0:
         allowed = "uint8 or uint16 (H, W, 3), (H, W, 4), (H, W, 1) or (H, W), none of them empty"
-        raise PictureError(f"array: got {array.dtype} {shape}; allowed: {allowed}")
+        raise ImageError(f"array: got {array.dtype} {shape}; allowed: {allowed}")
     pixels = array.reshape(*shape[:2], channels)
     if channels == 1:
         pixels = np.repeat(pixels, 3, axis=2)
@@ -104,7 +104,7 @@ def _of_array(array: NDArray[Any]) -> Photo:
 
 
 def _sixteen_bit_mode(image: Any) -> str | None:
-    """The mode of a 16-bit PNG that Pillow would read with 8 bits, None for all other pictures."""
+    """The mode of a 16-bit PNG that Pillow would read with 8 bits, None for all other images."""
     if image.format != "PNG" or len(image.tile) != 1 or image.mode not in ("RGB", "RGBA"):
         return None
     return image.mode if image.tile[0][3] == f"{image.mode};16B" else None
@@ -123,11 +123,11 @@ def _sixteen_bits(high: Any, low: Any, mode: str) -> NDArray[np.uint16]:
 
 
 def _decoded_pixels(image: PillowImage, name: str) -> Pixels:
-    """(H, W, 3 or 4) of any other picture."""
+    """(H, W, 3 or 4) of any other image."""
     if image.mode.startswith("I"):
         values = np.asarray(upright(image, of=image)).astype(np.int64)
         if values.min() < 0 or values.max() > 65_535:
-            raise PictureError(f"{name}: holds grey values beyond 16 bits; save it with 16 or 8 bits")
+            raise ImageError(f"{name}: holds gray values beyond 16 bits; save it with 16 or 8 bits")
         return np.repeat(values.astype(np.uint16)[..., None], 3, axis=2)
     if image.has_transparency_data:
         return np.array(upright(image.convert("RGBA"), of=image))
@@ -135,7 +135,7 @@ def _decoded_pixels(image: PillowImage, name: str) -> Pixels:
 
 
 def _profile(image: PillowImage) -> bytes | None:
-    """The colour profile where it is one of RGB; bytes 16 to 19 of its header name the colour space."""
+    """The color profile where it is one of RGB; bytes 16 to 19 of its header name the color space."""
     profile = image.info.get("icc_profile")
     if not isinstance(profile, bytes) or not 128 <= len(profile) <= MAX_PROFILE_BYTES:
         return None
@@ -156,15 +156,15 @@ def save_photo(photo: Photo, path: str | os.PathLike[str]) -> None:
     suffix = target.suffix.lower()
     file_format, options = pillow_format(target, photo.size)
     if photo.pixels.dtype == np.uint16 and suffix != ".png":
-        raise ValueError(f"{target}: the picture has 16 bits per channel, which only .png keeps here")
+        raise ValueError(f"{target}: the image has 16 bits per channel, which only .png keeps here")
     if photo.alpha is not None and suffix not in _WITH_ALPHA:
         allowed = ", ".join(_WITH_ALPHA)
-        raise ValueError(f"{target}: the picture has transparency, which {suffix} does not hold; use {allowed}")
+        raise ValueError(f"{target}: the image has transparency, which {suffix} does not hold; use {allowed}")
     if not target.parent.is_dir():
         raise FileNotFoundError(f"{target}: no such folder; create {target.parent} first")
     layers = [photo.pixels] if photo.alpha is None else [photo.pixels, photo.alpha[..., None]]
     pixels = layers[0] if len(layers) == 1 else np.concatenate(layers, axis=2)
-    with replacing(target) as temporary:
+    with write_atomically(target) as temporary:
         if pixels.dtype == np.uint16:
             with temporary.open("wb") as file:
                 write_png16(pixels.astype(np.uint16, copy=False), file, icc_profile=photo.icc_profile)

@@ -1,4 +1,4 @@
-"""Fitting a picture into a network's input, and the exact way back."""
+"""Fitting an image into a network's input, and the exact way back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from densevit.imaging.resampling import ResizeKind, resize
-from densevit.imaging.types import DEFAULT_MAX_PIXELS, PictureError, Size, check_picture
+from densevit.imaging.types import DEFAULT_MAX_PIXELS, ImageError, Size, check_image
 
 Padding = Literal["edge", "zero"]
 
@@ -52,23 +52,23 @@ class SizePolicy:
         text = ":".join(part for part in (self.kind, "x".join(map(str, self.sides_px))) if part)
         return text if self.multiple == 1 else f"{text}/{self.multiple}"
 
-    def working_size(self, picture: Size, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Size:
-        """Size to which a picture of that size is resized, sides rounded, each at least 1.
+    def working_size(self, image: Size, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Size:
+        """Size to which an image of that size is resized, sides rounded, each at least 1.
 
-        Raises PictureError when it has more than `max_pixels` and more than the picture itself: shorter side
+        Raises ImageError when it has more than `max_pixels` and more than the image itself: shorter side
         1024 would make a 1 x 10000 strip ten gigapixels.
         """
         if self.kind == "native":
-            return picture
+            return image
         if self.kind == "exact":
             working = Size(*self.sides_px)
         else:
-            named = min(picture) if self.kind == "short" else max(picture)
-            sides = (self.sides_px[0] if side == named else self._other(side, named) for side in picture)
+            named = min(image) if self.kind == "short" else max(image)
+            sides = (self.sides_px[0] if side == named else self._other(side, named) for side in image)
             working = Size(*sides)
-        if working.area > max(max_pixels, picture.area):
+        if working.area > max(max_pixels, image.area):
             problem = f"{self} would make it {working}, more than {max_pixels:,} pixels"
-            raise PictureError(f"picture of {picture}: {problem}; crop it or set another size")
+            raise ImageError(f"image of {image}: {problem}; crop it or set another size")
         return working
 
     def _other(self, side: int, named: int) -> int:
@@ -86,13 +86,13 @@ def _policy_refusal(text: str) -> str:
 
 @dataclass(frozen=True)
 class Placement:
-    """How a picture lies in a network's input, and so the way back.
+    """How an image lies in a network's input, and so the way back.
 
-    The picture was resized to `content`, which lies in `tensor` with its top left corner at `offset`; what it
+    The image was resized to `content`, which lies in `tensor` with its top left corner at `offset`; what it
     leaves free is padding, what reaches beyond was cut off.
     """
 
-    picture: Size
+    image: Size
     content: Size
     tensor: Size
     offset: tuple[int, int] = (0, 0)  # (y, x) in pixels of the tensor; negative where a crop cut something off
@@ -103,24 +103,24 @@ class Placement:
             (first >= 0 and first + side <= whole) or (first <= 0 and first + side >= whole)
             for first, side, whole in axes
         )
-        if min(*self.picture, *self.content) < 1 or not fits:
+        if min(*self.image, *self.content) < 1 or not fits:
             raise ValueError(
                 f"placement: got {self}; allowed: sizes of at least 1, content within tensor or covering it"
             )
 
     def points_to_tensor(self, points: ArrayLike) -> NDArray[np.float64]:
-        """(N, 2) points (x, y) in picture pixels -> the same in pixels of the tensor.
+        """(N, 2) points (x, y) in image pixels -> the same in pixels of the tensor.
 
-        The top left corner of a picture is (0, 0) and its bottom right corner (width, height).
+        The top left corner of an image is (0, 0) and its bottom right corner (width, height).
         """
         return _points(points) * self._scale_xy() + self.offset[::-1]
 
-    def points_to_picture(self, points: ArrayLike) -> NDArray[np.float64]:
-        """(N, 2) points (x, y) in pixels of the tensor -> the same in picture pixels."""
+    def points_to_image(self, points: ArrayLike) -> NDArray[np.float64]:
+        """(N, 2) points (x, y) in pixels of the tensor -> the same in image pixels."""
         return (_points(points) - self.offset[::-1]) / self._scale_xy()
 
     def scale_to(self, map_size: Size) -> tuple[float, float]:
-        """Map pixels per picture pixel (vertical, horizontal), for a map that covers the whole tensor."""
+        """Map pixels per image pixel (vertical, horizontal), for a map that covers the whole tensor."""
         horizontal, vertical = self._scale_xy()
         return (
             float(vertical) * map_size.height / self.tensor.height,
@@ -128,7 +128,7 @@ class Placement:
         )
 
     def _scale_xy(self) -> NDArray[np.float64]:
-        return np.array([self.content.width / self.picture.width, self.content.height / self.picture.height])
+        return np.array([self.content.width / self.image.width, self.content.height / self.image.height])
 
 
 def _points(points: ArrayLike) -> NDArray[np.float64]:
@@ -138,8 +138,8 @@ def _points(points: ArrayLike) -> NDArray[np.float64]:
     return array
 
 
-def fit(
-    picture: NDArray[np.uint8],
+def resize_and_pad(
+    image: NDArray[np.uint8],
     policy: SizePolicy,
     *,
     multiple: int,
@@ -147,34 +147,34 @@ def fit(
     padding: Padding = "edge",
     max_pixels: int = DEFAULT_MAX_PIXELS,
 ) -> tuple[NDArray[np.uint8], Placement]:
-    """Resize a picture to its working size and pad it right and bottom to a multiple of `multiple` pixels.
+    """Resize an image to its working size and pad it right and bottom to a multiple of `multiple` pixels.
 
-    picture: (H, W, 3) or (H, W) uint8; comes back as it is where nothing has to change.
+    image: (H, W, 3) or (H, W) uint8; comes back as it is where nothing has to change.
     padding: "edge" repeats the last row and column, "zero" is black.
-    max_pixels: bounds an enlarged picture; padding may bring it to twice that.
+    max_pixels: bounds an enlarged image; padding may bring it to twice that.
 
-    Returns the input, uint8 of the picture's number of dimensions, and where the picture lies in it.
-    Raises PictureError where the input would be too large, ValueError for arguments that are not allowed.
+    Returns the input, uint8 of the image's number of dimensions, and where the image lies in it.
+    Raises ImageError where the input would be too large, ValueError for arguments that are not allowed.
     """
-    check_picture(picture)
+    check_image(image)
     if multiple < 1 or padding not in get_args(Padding):
         raise ValueError(f"got multiple {multiple}, padding {padding!r}; allowed: 1 or more; edge or zero")
-    before = Size.of(picture)
+    before = Size.of(image)
     content = policy.working_size(before, max_pixels=max_pixels)
     tensor = Size(*(-(-side // multiple) * multiple for side in content))
     if tensor.area > 2 * max(max_pixels, before.area, multiple**2):
-        raise PictureError(f"picture of {before}: too narrow, padding would make it {tensor}; crop it")
-    fitted = _pad(resize(picture, content, kind), tensor, padding)
+        raise ImageError(f"image of {before}: too narrow, padding would make it {tensor}; crop it")
+    fitted = _pad(resize(image, content, kind), tensor, padding)
     return fitted, Placement(before, content, tensor)
 
 
-def _pad(picture: NDArray[np.uint8], size: Size, padding: Padding) -> NDArray[np.uint8]:
-    height, width = Size.of(picture)
+def _pad(image: NDArray[np.uint8], size: Size, padding: Padding) -> NDArray[np.uint8]:
+    height, width = Size.of(image)
     if (height, width) == size:
-        return picture
-    padded = np.zeros((*size, *picture.shape[2:]), np.uint8)
-    padded[:height, :width] = picture
+        return image
+    padded = np.zeros((*size, *image.shape[2:]), np.uint8)
+    padded[:height, :width] = image
     if padding == "edge":
-        padded[:height, width:] = picture[:, -1:]
+        padded[:height, width:] = image[:, -1:]
         padded[height:] = padded[height - 1]
     return padded

@@ -1,4 +1,4 @@
-"""PNG files with 16 bits per channel, which Pillow writes for grey pictures only."""
+"""PNG files with 16 bits per channel, which Pillow writes for gray images only."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_COLOUR_TYPES = {3: 2, 4: 6}  # by channels: RGB, RGBA
+_COLOR_TYPES = {3: 2, 4: 6}  # by channels: RGB, RGBA
 _FILTER_UP = 2
 _STRIP_BYTES = 1 << 22
 
 
 def write_png16(pixels: NDArray[np.uint16], file: IO[bytes], *, icc_profile: bytes | None = None) -> None:
-    """Writes a (H, W, 3) or (H, W, 4) picture, a strip of rows at a time (PNG specification, third edition)."""
+    """Writes a (H, W, 3) or (H, W, 4) image, a strip of rows at a time (PNG specification, third edition)."""
     height, width, channels = pixels.shape
     file.write(_SIGNATURE)
-    _chunk(file, b"IHDR", struct.pack(">IIBBBBB", width, height, 16, _COLOUR_TYPES[channels], 0, 0, 0))
+    _chunk(file, b"IHDR", struct.pack(">IIBBBBB", width, height, 16, _COLOR_TYPES[channels], 0, 0, 0))
     if icc_profile is not None:
         _chunk(file, b"iCCP", b"ICC profile\0\0" + zlib.compress(icc_profile))
     packer = zlib.compressobj(1)

@@ -1,4 +1,4 @@
-"""Any picture becomes an upright RGB array; nothing is decoded before its size is known to be allowed."""
+"""Any image becomes an upright RGB array; nothing is decoded before its size is known to be allowed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from densevit.imaging.types import DEFAULT_MAX_PIXELS, Picture, PictureError, Size
+from densevit.imaging.types import DEFAULT_MAX_PIXELS, ImageError, ImageSource, Size
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -43,32 +43,32 @@ _TRANSPOSE_OF_ORIENTATION = {  # names in PIL.Image.Transpose
 }
 
 
-def read(source: Picture, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[np.uint8]:
-    """Read a picture as (H, W, 3) uint8 RGB, upright, C-contiguous.
+def read(source: ImageSource, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[np.uint8]:
+    """Read an image as (H, W, 3) uint8 RGB, upright, C-contiguous.
 
     source: a path (JPEG, MPO, PNG, WebP, BMP, TIFF, GIF, PPM); a PIL image; or a uint8 array, (H, W, 3) RGB,
-        (H, W, 4) RGBA, (H, W) or (H, W, 1) grey. A C-contiguous (H, W, 3) array comes back as it is.
+        (H, W, 4) RGBA, (H, W) or (H, W, 1) gray. A C-contiguous (H, W, 3) array comes back as it is.
     max_pixels: bounds files and PIL images, checked before their pixels are decoded. TIFF and WebP end at
         Pillow's own 178,956,970 in any case.
 
-    Transparent pixels are laid over white. EXIF orientation is applied. 16-bit grey becomes value / 257,
+    Transparent pixels are laid over white. EXIF orientation is applied. 16-bit gray becomes value / 257,
     rounded. Of an animation, or of several pages, the first is read.
 
-    Raises PictureError, a ValueError of one line, for whatever cannot be read.
+    Raises ImageError, a ValueError of one line, for whatever cannot be read.
     """
     if isinstance(source, np.ndarray):
         return _read_array(source)
 
-    with opened(source, max_pixels=max_pixels) as (image, name):
+    with open_image(source, max_pixels=max_pixels) as (image, name):
         decode(image)
         return np.array(upright(as_rgb(image, name), of=image))
 
 
 @contextmanager
-def opened(source: Picture, *, max_pixels: int) -> Iterator[tuple[PillowImage, str]]:
+def open_image(source: ImageSource, *, max_pixels: int) -> Iterator[tuple[PillowImage, str]]:
     """A path or PIL image, its size checked and its pixels not decoded yet, and its name for messages.
 
-    What goes wrong within the block is explained under that name. Raises PictureError as `read` does.
+    What goes wrong within the block is explained under that name. Raises ImageError as `read` does.
     """
     from PIL import Image
 
@@ -78,7 +78,7 @@ def opened(source: Picture, *, max_pixels: int) -> Iterator[tuple[PillowImage, s
         return
     if not isinstance(source, (str, os.PathLike)):
         allowed = "a path, a PIL image or a numpy array"
-        raise PictureError(f"{type(source).__name__}: not a picture; allowed: {allowed}")
+        raise ImageError(f"{type(source).__name__}: not an image; allowed: {allowed}")
 
     path = Path(os.fsdecode(source))
     name = _one_line(os.fsdecode(source))
@@ -89,13 +89,13 @@ def opened(source: Picture, *, max_pixels: int) -> Iterator[tuple[PillowImage, s
 
 
 def decode(image: PillowImage) -> None:
-    """Decodes the pixels of a picture that `opened` gave."""
+    """Decodes the pixels of an image that `open_image` gave."""
     with _quiet_about_size(image):
         image.load()
 
 
 def upright(image: PillowImage, *, of: PillowImage) -> PillowImage:
-    """The image turned as the EXIF orientation of `of`, the picture it was made from, says."""
+    """The image turned as the EXIF orientation of `of`, the image it was made from, says."""
     from PIL import Image
 
     transpose = _TRANSPOSE_OF_ORIENTATION.get(_orientation(of))
@@ -107,7 +107,7 @@ def _read_array(array: NDArray[Any]) -> NDArray[np.uint8]:
     channels = shape[2] if array.ndim == 3 else 1
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or channels not in (1, 3, 4) or array.size == 0:
         allowed = "uint8 (H, W, 3), (H, W, 4), (H, W, 1) or (H, W), none of them empty"
-        raise PictureError(f"array: got {array.dtype} {shape}; allowed: {allowed}")
+        raise ImageError(f"array: got {array.dtype} {shape}; allowed: {allowed}")
     if channels == 4:
         from PIL import Image
 
@@ -120,11 +120,11 @@ def _read_array(array: NDArray[Any]) -> NDArray[np.uint8]:
 def _check_file(path: Path, name: str) -> None:
     status = path.stat()
     if stat.S_ISDIR(status.st_mode):
-        raise PictureError(f"{name}: is a folder; give a picture inside it")
+        raise ImageError(f"{name}: is a folder; give an image inside it")
     if not stat.S_ISREG(status.st_mode):  # opening a pipe or a device could wait for ever
-        raise PictureError(f"{name}: is not a regular file; give a picture file")
+        raise ImageError(f"{name}: is not a regular file; give an image file")
     if status.st_size == 0:
-        raise PictureError(f"{name}: is empty; fetch or save it again")
+        raise ImageError(f"{name}: is empty; fetch or save it again")
 
 
 def _open(file: IO[bytes], name: str) -> PillowImage:
@@ -139,16 +139,16 @@ def _open(file: IO[bytes], name: str) -> PillowImage:
             factory, _ = Image.OPEN[file_format]
             return factory(file, "")
     known = ", ".join(file_format for _, file_format, _ in _FORMATS)
-    raise PictureError(f"{name}: is not a picture of a known format ({known}); save it as PNG or JPEG")
+    raise ImageError(f"{name}: is not an image of a known format ({known}); save it as PNG or JPEG")
 
 
 def _checked(image: PillowImage, name: str, max_pixels: int) -> PillowImage:
     size = Size(image.height, image.width)
     if size.area == 0:
-        raise PictureError(f"{name}: has no pixels ({size}); give another picture")
+        raise ImageError(f"{name}: has no pixels ({size}); give another image")
     if size.area > max_pixels:
         counts = f"{size} = {size.area:,} pixels, allowed {max_pixels:,}"
-        raise PictureError(f"{name}: too large ({counts}); shrink it or raise max_pixels")
+        raise ImageError(f"{name}: too large ({counts}); shrink it or raise max_pixels")
     return image
 
 
@@ -168,17 +168,17 @@ def _quiet_about_size(image: PillowImage) -> Iterator[None]:
 def _orientation(image: PillowImage) -> int:
     try:
         orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
-    except Exception:  # as every viewer does: broken EXIF does not make a picture unreadable
+    except Exception:  # as every viewer does: broken EXIF does not make an image unreadable
         return 1
     return orientation if isinstance(orientation, int) else 1
 
 
 def as_rgb(image: PillowImage, name: str) -> PillowImage:
-    """A decoded picture in 8-bit RGB: over white where it is transparent, value / 257 where it has 16 bits."""
+    """A decoded image in 8-bit RGB: over white where it is transparent, value / 257 where it has 16 bits."""
     if image.mode.startswith("I"):
         return _from_16_bits(image, name).convert("RGB")
     if image.mode == "F":
-        raise PictureError(f"{name}: holds floating-point pixels of unknown range; save it with 8 bits")
+        raise ImageError(f"{name}: holds floating-point pixels of unknown range; save it with 8 bits")
     if image.has_transparency_data:
         return _over_white(image.convert("RGBA"))
     return image if image.mode == "RGB" else image.convert("RGB")
@@ -190,7 +190,7 @@ def _from_16_bits(image: PillowImage, name: str) -> PillowImage:
     values = np.asarray(image).astype(np.int64)
     if values.min() < 0 or values.max() > 65_535:
         found = f"{values.min()} to {values.max()}"
-        raise PictureError(f"{name}: holds integers {found}, allowed 0 to 65535; save it with 8 or 16 bits")
+        raise ImageError(f"{name}: holds integers {found}, allowed 0 to 65535; save it with 8 or 16 bits")
     return Image.fromarray(((values + 128) // 257).astype(np.uint8))
 
 
@@ -204,13 +204,13 @@ def _over_white(rgba: PillowImage) -> PillowImage:
 
 @contextmanager
 def _explained(name: str) -> Iterator[None]:
-    """Turn whatever a decoder raises on damaged data (some ten kinds of exception) into a PictureError."""
+    """Turn whatever a decoder raises on damaged data (some ten kinds of exception) into a ImageError."""
     try:
         yield
-    except PictureError:
+    except ImageError:
         raise
     except Exception as error:
-        raise PictureError(f"{name}: {_explanation(error, name)}") from error
+        raise ImageError(f"{name}: {_explanation(error, name)}") from error
 
 
 def _explanation(error: Exception, name: str) -> str:

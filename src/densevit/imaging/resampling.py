@@ -7,37 +7,37 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from densevit.imaging.types import Size, check_picture
+from densevit.imaging.types import Size, check_image
 
 ResizeKind = Literal["cv2_cubic", "pil_bilinear", "pil_bicubic", "matlab_bicubic"]
 
 _STRIP_PIXELS = 1 << 18  # float32 pixels the resampler holds at a time: about what a processor's cache does
 
 
-def resize(picture: NDArray[np.uint8], size: Size, kind: ResizeKind) -> NDArray[np.uint8]:
-    """Resize a (H, W, 3) or (H, W) uint8 picture to `size`; a picture of that size comes back as it is.
+def resize(image: NDArray[np.uint8], size: Size, kind: ResizeKind) -> NDArray[np.uint8]:
+    """Resize a (H, W, 3) or (H, W) uint8 image to `size`; an image of that size comes back as it is.
 
     cv2_cubic       OpenCV's INTER_CUBIC: a = -0.75, no antialiasing, borders repeated
     pil_bilinear    Pillow's BILINEAR: antialiased
     pil_bicubic     Pillow's BICUBIC: a = -0.5, antialiased
     matlab_bicubic  MATLAB's imresize: a = -0.5, antialiased, borders mirrored, 8 bits between the two passes
 
-    Raises ValueError for another picture, size or kind.
+    Raises ValueError for another image, size or kind.
     """
-    check_picture(picture)
+    check_image(image)
     if kind not in get_args(ResizeKind):
         raise ValueError(f"kind: got {kind!r}; allowed: {', '.join(get_args(ResizeKind))}")
     if min(size) < 1:
         raise ValueError(f"size: got {size}; allowed: at least 1 x 1")
-    if Size.of(picture) == size:
-        return picture
+    if Size.of(image) == size:
+        return image
     if kind in ("cv2_cubic", "matlab_bicubic"):
-        return _resample(picture, size, like_matlab=kind == "matlab_bicubic")
+        return _resample(image, size, like_matlab=kind == "matlab_bicubic")
 
     from PIL import Image
 
     resampling = Image.Resampling[kind.removeprefix("pil_").upper()]
-    return np.array(Image.fromarray(picture).resize((size.width, size.height), resampling))
+    return np.array(Image.fromarray(image).resize((size.width, size.height), resampling))
 
 
 class _Taps(NamedTuple):
@@ -48,13 +48,13 @@ class _Taps(NamedTuple):
 
 
 def _taps(inputs: int, outputs: int, *, like_matlab: bool) -> _Taps:
-    """Taps along one axis, with pixel centres at half positions."""
+    """Taps along one axis, with pixel centers at half positions."""
     stretch = max(1.0, inputs / outputs) if like_matlab else 1.0  # antialiasing widens the kernel
     reach = 2 * stretch
-    centres = (np.arange(outputs) + 0.5) * (inputs / outputs) - 0.5
-    first = np.floor(centres - reach).astype(np.intp)
+    centers = (np.arange(outputs) + 0.5) * (inputs / outputs) - 0.5
+    first = np.floor(centers - reach).astype(np.intp)
     positions = first[:, None] + np.arange(int(np.ceil(2 * reach)) + 2)
-    weights = cubic((centres[:, None] - positions) / stretch, a=-0.5 if like_matlab else -0.75)
+    weights = cubic((centers[:, None] - positions) / stretch, a=-0.5 if like_matlab else -0.75)
     weights /= weights.sum(axis=1, keepdims=True)
     used = weights.any(axis=0)
     if like_matlab:
@@ -76,13 +76,13 @@ def cubic(distance: NDArray[np.float64], a: float) -> NDArray[np.float64]:
     return np.where(x <= 1, near, np.where(x < 2, far, 0.0))
 
 
-def _resample(picture: NDArray[np.uint8], size: Size, *, like_matlab: bool) -> NDArray[np.uint8]:
-    before = Size.of(picture)
+def _resample(image: NDArray[np.uint8], size: Size, *, like_matlab: bool) -> NDArray[np.uint8]:
+    before = Size.of(image)
     rows = _taps(before.height, size.height, like_matlab=like_matlab)
     columns = _taps(before.width, size.width, like_matlab=like_matlab)
     # The axis that shrinks more goes first: less work, and the order in which MATLAB rounds.
     rows_first = size.height * before.width <= size.width * before.height
-    resized = np.empty((*size, *picture.shape[2:]), np.uint8)
+    resized = np.empty((*size, *image.shape[2:]), np.uint8)
 
     inputs_per_output = max(1.0, before.height / size.height)
     strip_rows = max(1, int(_STRIP_PIXELS / (max(before.width, size.width) * inputs_per_output)))
@@ -92,7 +92,7 @@ def _resample(picture: NDArray[np.uint8], size: Size, *, like_matlab: bool) -> N
         last = int(rows.positions[strip].max())
         strip_taps = _Taps(rows.positions[strip] - first, rows.weights[strip])
         passes = ((strip_taps, 0), (columns, 1))
-        pixels: NDArray[Any] = picture[first : last + 1]
+        pixels: NDArray[Any] = image[first : last + 1]
         for taps, axis in passes if rows_first else reversed(passes):
             pixels = _weighted_sum(pixels, taps, axis)
             pixels = _rounded(pixels) if like_matlab else pixels

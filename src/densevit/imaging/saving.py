@@ -1,4 +1,4 @@
-"""Pictures and label images in files, whole or not at all."""
+"""Images and label images in files, whole or not at all."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from densevit.core.files import replacing
-from densevit.imaging.types import Size, check_picture
+from densevit.core.files import write_atomically
+from densevit.imaging.types import Size, check_image
 
 _MAX_JPEG_SIDE_PX = 65_500  # libjpeg's own
 _SAVE_FORMATS: dict[str, tuple[str, dict[str, int]]] = {
@@ -24,16 +24,16 @@ _SAVE_FORMATS: dict[str, tuple[str, dict[str, int]]] = {
 
 
 def save(
-    picture: NDArray[np.uint8] | NDArray[np.uint16],
+    image: NDArray[np.uint8] | NDArray[np.uint16],
     path: str | os.PathLike[str],
     *,
     palette: NDArray[np.uint8] | None = None,
 ) -> None:
-    """Write a picture or a label image in the format of the suffix: all of it or nothing.
+    """Write an image or a label image in the format of the suffix: all of it or nothing.
 
-    picture: (H, W, 3) or (H, W) uint8; (H, W) uint16 as PNG only.
-    palette: (N, 3) uint8 RGB, N at most 256: colours of an (H, W) uint8 label image, PNG only. The file keeps
-        the labels, viewers show the colours; labels from N on look black.
+    image: (H, W, 3) or (H, W) uint8; (H, W) uint16 as PNG only.
+    palette: (N, 3) uint8 RGB, N at most 256: colors of an (H, W) uint8 label image, PNG only. The file keeps
+        the labels, viewers show the colors; labels from N on look black.
 
     An existing file is replaced. Raises ValueError for what cannot be written so, FileNotFoundError for a
     missing folder, and OSError as the system gives it.
@@ -42,25 +42,25 @@ def save(
 
     target = Path(path)
     suffix = target.suffix.lower()
-    if picture.dtype != np.uint16 or picture.ndim != 2 or suffix != ".png":
-        check_picture(picture)
-    file_format, options = pillow_format(target, Size.of(picture))
-    image = Image.fromarray(picture)
+    if image.dtype != np.uint16 or image.ndim != 2 or suffix != ".png":
+        check_image(image)
+    file_format, options = pillow_format(target, Size.of(image))
+    pillow_image = Image.fromarray(image)
     if palette is not None:
-        if picture.dtype != np.uint8 or picture.ndim != 2 or suffix != ".png":
+        if image.dtype != np.uint8 or image.ndim != 2 or suffix != ".png":
             raise ValueError(f"{target}: a palette needs (H, W) uint8 labels and the suffix .png")
-        image.putpalette(_full_palette(palette).tobytes())
+        pillow_image.putpalette(_full_palette(palette).tobytes())
     if not target.parent.is_dir():
         raise FileNotFoundError(f"{target}: no such folder; create {target.parent} first")
 
-    with replacing(target) as temporary:
-        image.save(temporary, format=file_format, **options)
+    with write_atomically(target) as temporary:
+        pillow_image.save(temporary, format=file_format, **options)
 
 
 def pillow_format(target: Path, size: Size) -> tuple[str, dict[str, int]]:
     """Pillow's name of the format that a suffix means, and its options.
 
-    Raises ValueError for an unknown suffix, and for a picture that the format cannot hold.
+    Raises ValueError for an unknown suffix, and for an image that the format cannot hold.
     """
     suffix = target.suffix.lower()
     if suffix not in _SAVE_FORMATS:
@@ -72,7 +72,7 @@ def pillow_format(target: Path, size: Size) -> tuple[str, dict[str, int]]:
 
 
 def _full_palette(palette: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """256 colours, for with fewer Pillow would cut every label, 255 too, to fewer bits."""
+    """256 colors, for with fewer Pillow would cut every label, 255 too, to fewer bits."""
     if palette.dtype != np.uint8 or palette.ndim != 2 or palette.shape[1] != 3 or len(palette) > 256:
         got = f"{palette.dtype} {palette.shape}"
         raise ValueError(f"palette: got {got}; allowed: uint8 (N, 3), N at most 256")

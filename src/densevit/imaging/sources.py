@@ -1,4 +1,4 @@
-"""Files, folders and patterns become a list of pictures, each with a place of its own among the results."""
+"""Files, folders and patterns become a list of images, each with a place of its own among the results."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from densevit.imaging.types import PictureError
+from densevit.imaging.types import ImageError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".mpo")
-"""What counts as a picture inside a folder."""
+"""What counts as an image inside a folder."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A picture file, and the path without suffix that its results take below the output folder."""
+    """An image file, and the path without suffix that its results take below the output folder."""
 
     path: Path
     stem: Path
 
 
-def find(texts: Iterable[str], *, exclude: Path | None = None) -> tuple[list[Source], list[PictureError]]:
-    """The pictures that the texts mean.
+def find_images(texts: Iterable[str], *, exclude: Path | None = None) -> tuple[list[Source], list[ImageError]]:
+    """The images that the texts mean.
 
-    A folder stands for all pictures below it, a text with `*`, `?` or `[` for the files that match (`**`
+    A folder stands for all images below it, a text with `*`, `?` or `[` for the files that match (`**`
     crosses folders), anything else for a file. Results keep the sub-folders below what all sources share;
-    pictures that differ in suffix only keep it in their stem.
+    images that differ in suffix only keep it in their stem.
 
     Args:
         texts: what the user gave.
-        exclude: the output folder; results of an earlier run are no pictures to work on when they lie in it
+        exclude: the output folder; results of an earlier run are no images to work on when they lie in it
             and the folder or pattern given is a wider one.
 
     Returns:
-        The pictures, each once, and an error for each text that means none. A file that does not exist is
+        The images, each once, and an error for each text that means none. A file that does not exist is
         returned as a source, so that reading it says so.
     """
-    errors: list[PictureError] = []
+    errors: list[ImageError] = []
     paths: dict[Path, None] = {}
     bases: list[Path] = []
     texts = list(texts)
@@ -51,7 +51,7 @@ def find(texts: Iterable[str], *, exclude: Path | None = None) -> tuple[list[Sou
         bases.append(base)
         paths.update(dict.fromkeys(found))
         if error:
-            errors.append(PictureError(error))
+            errors.append(ImageError(error))
     if not paths:
         return [], errors
     common = Path(os.path.commonpath(bases))
@@ -80,17 +80,17 @@ def _expand(text: str, *, alone: bool) -> tuple[list[Path], Path, str]:
     """-> absolute paths, the folder that their results are relative to, what is wrong."""
     path = _absolute(text)
     if not text.strip():
-        return [], path, "'': an empty source names nothing; give a picture, a folder or a pattern"
+        return [], path, "'': an empty source names nothing; give an image, a folder or a pattern"
     try:
         if path.is_dir():
             found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-            missing = f"{text}: no picture in this folder (looked for {', '.join(SUFFIXES)})"
+            missing = f"{text}: no image in this folder (looked for {', '.join(SUFFIXES)})"
             return found, path if alone else path.parent, "" if found else missing
         if not path.exists() and glob.has_magic(text):
             matches = sorted(_absolute(match) for match in glob.glob(text, recursive=True))  # noqa: PTH207
             found = [match for match in matches if match.is_file() and match.suffix.lower() in SUFFIXES]
             fixed = _absolute(text[: _first_magic(text)] + "_").parent
-            return found, fixed, "" if found else f"{text}: no picture matches this pattern"
+            return found, fixed, "" if found else f"{text}: no image matches this pattern"
     except OSError as error:
         return [], path.parent, f"{text}: cannot be looked into ({error.strerror})"
     return [path], path.parent, ""

@@ -1,4 +1,4 @@
-"""A large picture in pieces: each with a halo around it that is computed and cut away again, so no seam shows."""
+"""A large image in pieces: each with a halo around it that is computed and cut away again, so no seam shows."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from densevit.imaging.types import Size
 
 Span = tuple[int, int]
-"""(first, past the last) along one axis, in pixels of the picture."""
+"""(first, past the last) along one axis, in pixels of the image."""
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One piece of a picture.
+    """One piece of an image.
 
     Attributes:
-        rows: of the picture that this tile answers for.
+        rows: of the image that this tile answers for.
         columns: likewise.
-        read_rows: what the network sees of the picture: `rows` and the halo, as far as the picture goes.
+        read_rows: what the network sees of the image: `rows` and the halo, as far as the image goes.
         read_columns: likewise.
     """
 
@@ -48,18 +48,18 @@ def _within(span: Span, read: Span, scale: int) -> slice:
     return slice((span[0] - read[0]) * scale, (span[1] - read[0]) * scale)
 
 
-def tiles(picture: Size, tile_px: int, *, halo_px: int, multiple: int) -> Iterator[Tile]:
-    """Cuts a picture into tiles, row by row from the top left.
+def tiles(image: Size, tile_px: int, *, halo_px: int, multiple: int) -> Iterator[Tile]:
+    """Cuts an image into tiles, row by row from the top left.
 
-    The network sees windows of `tile_px`, the halo included, wherever the picture is as large as that; those at
+    The network sees windows of `tile_px`, the halo included, wherever the image is as large as that; those at
     the right and bottom edges are moved inwards rather than cut short, so that few sizes are compiled. All
-    windows start at multiples of `multiple`, so that the network's coarse maps lie as in the whole picture;
-    a window that ends with the picture may lack up to `multiple` - 1 pixels, which padding makes up for.
+    windows start at multiples of `multiple`, so that the network's coarse maps lie as in the whole image;
+    a window that ends with the image may lack up to `multiple` - 1 pixels, which padding makes up for.
 
     Args:
-        picture: height and width.
+        image: height and width.
         tile_px: side of the window that the network sees, a multiple of `multiple`.
-        halo_px: pixels at each side of the window that are computed and not used, except at the picture's
+        halo_px: pixels at each side of the window that are computed and not used, except at the image's
             edges; a multiple of `multiple`.
         multiple: of the network's input sides.
 
@@ -70,8 +70,8 @@ def tiles(picture: Size, tile_px: int, *, halo_px: int, multiple: int) -> Iterat
         raise ValueError(f"a tile must be larger than twice the halo of {halo_px} pixels, got {tile_px}")
     if tile_px % multiple or halo_px % multiple:
         raise ValueError(f"tile and halo must be multiples of {multiple}, got {tile_px} and {halo_px}")
-    columns = list(_spans(picture.width, tile_px, halo_px, multiple))
-    for rows, read_rows in _spans(picture.height, tile_px, halo_px, multiple):
+    columns = list(_spans(image.width, tile_px, halo_px, multiple))
+    for rows, read_rows in _spans(image.height, tile_px, halo_px, multiple):
         for own, read in columns:
             yield Tile(rows, own, read_rows, read)
 

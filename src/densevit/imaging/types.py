@@ -1,4 +1,4 @@
-"""The words of this package: what a picture is, its size, and what is said when it cannot be used."""
+"""The words of this package: what an image is, its size, and what is said when it cannot be used."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from densevit.core.limits import DEFAULT_MAX_PIXELS
 if TYPE_CHECKING:  # Pillow costs 30 ms to import: functions that need it import it
     from PIL.Image import Image as PillowImage
 
-Picture: TypeAlias = "str | os.PathLike[str] | PillowImage | NDArray[Any]"
+ImageSource: TypeAlias = "str | os.PathLike[str] | PillowImage | NDArray[Any]"
 
-__all__ = ["DEFAULT_MAX_PIXELS", "Picture", "PictureError", "Size", "check_picture"]
+__all__ = ["DEFAULT_MAX_PIXELS", "ImageError", "ImageSource", "Size", "check_image"]
 
 
-class PictureError(InputError):
-    """A picture that cannot be used: one line with its name, what is wrong, and what to do."""
+class ImageError(InputError):
+    """An image that cannot be used: one line with its name, what is wrong, and what to do."""
 
 
 class Size(NamedTuple):
@@ -35,17 +35,17 @@ class Size(NamedTuple):
         return self.height * self.width
 
     @classmethod
-    def of(cls, picture: NDArray[Any]) -> Size:
+    def of(cls, image: NDArray[Any]) -> Size:
         """Size of a (H, W) or (H, W, C) array."""
-        return cls(picture.shape[0], picture.shape[1])
+        return cls(image.shape[0], image.shape[1])
 
     def __str__(self) -> str:
         return f"{self.height} x {self.width}"
 
 
-def check_picture(picture: NDArray[Any]) -> None:
+def check_image(image: NDArray[Any]) -> None:
     """Refuses, with a ValueError, what is no (H, W, 3) or (H, W) uint8 array."""
-    is_picture = picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] == 3)
-    if not is_picture or picture.dtype != np.uint8 or picture.size == 0:
-        got = f"{picture.dtype} {picture.shape}"
-        raise ValueError(f"picture: got {got}; allowed: uint8 (H, W, 3) or (H, W), not empty")
+    is_image = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
+    if not is_image or image.dtype != np.uint8 or image.size == 0:
+        got = f"{image.dtype} {image.shape}"
+        raise ValueError(f"image: got {got}; allowed: uint8 (H, W, 3) or (H, W), not empty")

@@ -3,7 +3,7 @@
 Between four logits pixels the upsampled logits are their weighted mean: bilinear interpolation is a convex
 combination. A class that clearly leads at all four therefore wins at every result pixel of the *cell* between
 them, and only the cells whose corners disagree (about 5 % of a street scene at stride 8) need any arithmetic.
-Bicubic weights may be negative, so there a class has to lead by enough over the 4 x 4 neighbourhood.
+Bicubic weights may be negative, so there a class has to lead by enough over the 4 x 4 neighborhood.
 
 "Clearly" means by more than float32 rounding can undo. Pixels that are closer than that are computed with
 exactly the operations of PyTorch's CPU kernel, so every label equals ``torch.nn.functional.interpolate``

@@ -25,17 +25,17 @@ def torch_multiplies_weights_first(
     return sum(size) <= 128 or (classes > 3 and height == width == 1)
 
 
-def as_torch(values: Floats, row_weights: Floats, column_weights: Floats, vectorised: Bools | None) -> Floats:
+def as_torch(values: Floats, row_weights: Floats, column_weights: Floats, vectorized: Bools | None) -> Floats:
     """Interpolated (taps, taps, pixels) values, bit for bit.
 
-    ``vectorised`` is None for the usual kernel, rows of taps first and then down. The other one, for small
+    ``vectorized`` is None for the usual kernel, rows of taps first and then down. The other one, for small
     results, handles classes in groups of eight (True) and the remaining ones (False) in different order.
     """
-    if vectorised is None:
+    if vectorized is None:
         return _fused_sum([_fused_sum(line, column_weights) for line in values], row_weights)
     values = values.reshape(4, -1)
     weights = (row_weights[:, None] * column_weights).reshape(4, -1)
-    return np.where(vectorised, _fused_sum(values, weights, (2, 3, 1, 0)), _fused_sum(values, weights))
+    return np.where(vectorized, _fused_sum(values, weights, (2, 3, 1, 0)), _fused_sum(values, weights))
 
 
 def _fused_sum(values: Floats | list[Floats], weights: Floats, order: tuple[int, ...] = (1, 0, 2, 3)) -> Floats:

@@ -26,8 +26,8 @@ class Axis:
 
 def _axis(logits_size: int, size: int, scale: float, align: Align) -> Axis:
     """Source positions and weights in PyTorch's float32 arithmetic."""
-    centres = np.arange(size, dtype=np.float32) + np.float32(0.5)
-    position = fused(centres, np.float32(scale), np.float32(-0.5))
+    centers = np.arange(size, dtype=np.float32) + np.float32(0.5)
+    position = fused(centers, np.float32(scale), np.float32(-0.5))
     cell = np.clip(np.floor(position), -1, logits_size - 1).astype(np.intp)
     if align == "bilinear":
         position = np.maximum(position, np.float32(0))
@@ -55,7 +55,7 @@ def axes(
     return _axis(grid.shape[1], size[0], scale[0], align), _axis(grid.shape[2], size[1], scale[1], align)
 
 
-def checked_logits(logits: NDArray[np.floating[Any]]) -> Floats:
+def check_logits(logits: NDArray[np.floating[Any]]) -> Floats:
     """The logits as contiguous float32; raises ValueError for what is no array of finite logits."""
     if logits.ndim != 3 or 0 in logits.shape:
         raise ValueError(f"logits have shape {logits.shape}; allowed is (classes, h, w), none of them 0")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from densevit.labels.axes import axes, checked_logits
+from densevit.labels.axes import axes, check_logits
 from densevit.labels.types import Align, Floats
 
 _CONFIDENCES_AT_A_TIME = 1 << 18
@@ -28,7 +28,7 @@ def full_resolution_confidence(
     Returns:
         (height, width) float32, from 1 / classes to 1.
     """
-    grid = checked_logits(logits)
+    grid = check_logits(logits)
     rows, columns = axes(grid, size, scale, align)
     height, width = size
     confidence = np.empty(size, np.float32)

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from densevit.labels.arithmetic import torch_multiplies_weights_first
-from densevit.labels.axes import axes, checked_logits
+from densevit.labels.axes import axes, check_logits
 from densevit.labels.deciding import decide
-from densevit.labels.settling import settle
+from densevit.labels.settling import settle_cells
 from densevit.labels.types import TAPS, Align, Labels
 
 # Work at a time: small enough for the processor's cache, and a bound on the memory.
@@ -43,14 +43,14 @@ def full_resolution_labels(
         ValueError: for logits that are not a non-empty (classes, h, w) array of finite floats, more than
             65536 classes, and a size, scale or align out of range.
     """
-    grid = checked_logits(logits)
+    grid = check_logits(logits)
     rows, columns = axes(grid, size, scale, align)
     kind = np.uint8 if len(grid) <= 256 else np.uint16
     if len(grid) == 1:
         return np.zeros(size, kind)
     # Logits near the end of float32 may overflow in a difference; what is not comparable counts as unsettled.
     with np.errstate(over="ignore", invalid="ignore"):
-        cell_labels, settled = settle(grid, rows, columns, align, kind)
+        cell_labels, settled = settle_cells(grid, rows, columns, align, kind)
         labels = cell_labels.take(columns.cell_of_pixel, axis=1).take(rows.cell_of_pixel, axis=0)
         cells = np.stack(np.nonzero(~settled))
         pixels_per_cell = int(rows.count.max() * columns.count.max())

@@ -34,7 +34,7 @@ def _two_best(grid: Floats, kind: type[np.unsignedinteger[Any]]) -> tuple[Floats
     return best, second, label
 
 
-def settle(
+def settle_cells(
     grid: Floats, rows: Axis, columns: Axis, align: Align, kind: type[np.unsignedinteger[Any]]
 ) -> tuple[Labels, Bools]:
     """Label of every cell, and whether it holds for every result pixel in the cell; both (cells, cells)."""

@@ -14,7 +14,7 @@ _MOST_PIECES = 7
 """Pieces of five bits that a difference of two 32-bit numbers needs at most."""
 
 
-def compressed(counts: NDArray[np.uint32]) -> str:
+def compress_counts(counts: NDArray[np.uint32]) -> str:
     """(N,) run lengths -> text."""
     values = counts.astype(np.int64)
     values[3:] -= counts[1:-2].astype(np.int64)
@@ -28,7 +28,7 @@ def compressed(counts: NDArray[np.uint32]) -> str:
     return used.tobytes().decode("ascii")
 
 
-def decompressed(text: str | bytes) -> NDArray[np.int64]:
+def decompress_counts(text: str | bytes) -> NDArray[np.int64]:
     """Text -> (N,) run lengths, which may be negative where the text is no one's run lengths.
 
     Raises:

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from densevit.core.errors import InputError
 from densevit.core.limits import DEFAULT_MAX_PIXELS
-from densevit.masks.compression import compressed as compress
-from densevit.masks.compression import decompressed
+from densevit.masks.compression import compress_counts, decompress_counts
 
 MOST_PIXELS = 2**31 - 1
 """Height times width of the largest mask there can be."""
@@ -95,7 +94,7 @@ class RLE:
 
     def to_coco(self, *, compressed: bool = True) -> dict[str, Any]:
         """{"size": [H, W], "counts": text}, or a list of run lengths where not `compressed`; fit for JSON."""
-        counts = compress(self.counts) if compressed else self.counts.tolist()
+        counts = compress_counts(self.counts) if compressed else self.counts.tolist()
         return {"size": list(self.size), "counts": counts}
 
     @staticmethod
@@ -126,7 +125,7 @@ class RLE:
                 raise MaskError(f"run lengths are whole numbers in 0..{height * width}")
             return RLE((height, width), np.array(counts, np.uint32))
         try:
-            lengths = decompressed(counts)
+            lengths = decompress_counts(counts)
         except ValueError as error:
             raise MaskError(f"the mask's compressed counts cannot be read: {error}") from error
         if lengths.size and not 0 <= lengths.min() <= lengths.max() <= height * width:

@@ -1,4 +1,4 @@
-"""Accuracy of pictures with one class each."""
+"""Accuracy of images with one class each."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ClassificationScore:
         self.counts = np.zeros(3, np.int64)
 
     def update(self, logits: NDArray[np.floating[Any]], target: int) -> None:
-        """Count one picture.
+        """Count one image.
 
         Args:
             logits: (classes,), larger is likelier.
@@ -51,7 +51,7 @@ class ClassificationScore:
         self.counts += np.array([known and place < 1, known and place < 5, True])
 
     def state(self) -> NDArray[np.int64]:
-        """The counts so far, (3,) int64: top-1 hits, top-5 hits, pictures; a copy."""
+        """The counts so far, (3,) int64: top-1 hits, top-5 hits, images; a copy."""
         return self.counts.copy()
 
     def merge(self, state: NDArray[np.int64]) -> None:
@@ -64,7 +64,7 @@ class ClassificationScore:
         self.counts += state
 
     def compute(self) -> dict[str, Any]:
-        """-> `top1` and `top5` in percent, NaN where no picture was counted."""
+        """-> `top1` and `top5` in percent, NaN where no image was counted."""
         first, five, total = (int(count) for count in self.counts)
         return {
             "top1": 100 * first / total if total else float("nan"),

@@ -17,7 +17,7 @@ IGNORE = 255
 class SegmentationScore:
     """Mean intersection over union and pixel accuracy over a whole set.
 
-    Intersections and unions are summed over all pictures per class, then divided; a class that occurs in
+    Intersections and unions are summed over all images per class, then divided; a class that occurs in
     neither labels nor targets does not enter the mean.
 
     Args:
@@ -41,7 +41,7 @@ class SegmentationScore:
         self.confusion = np.zeros((classes, classes + 1), np.int64)
 
     def update(self, labels: NDArray[np.integer], target: NDArray[np.integer]) -> None:
-        """Count one picture.
+        """Count one image.
 
         Args:
             labels: (H, W) predicted classes; one outside the classes counts as wrong where the target counts.

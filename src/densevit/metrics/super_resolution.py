@@ -1,4 +1,4 @@
-"""PSNR and SSIM of pictures on Y."""
+"""PSNR and SSIM of images on Y."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _MOST_DB = 100.0
 _BILLION = 10**9
 
 
-def luma(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
+def luma(image: NDArray[np.uint8]) -> NDArray[np.float64]:
     """(H, W, 3) uint8 RGB -> (H, W) float64 in 16..235, not rounded.
 
     Y of ITU-R BT.601, with the coefficients of MATLAB's rgb2ycbcr.
     """
     weights = np.array([65.481, 128.553, 24.966]) / 255
-    return 16 + picture.astype(np.float64) @ weights
+    return 16 + image.astype(np.float64) @ weights
 
 
 def psnr(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
@@ -63,9 +63,9 @@ def _blur(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 class SuperResolutionScore:
-    """PSNR and SSIM on Y, each the mean over pictures, as the super-resolution literature reports them.
+    """PSNR and SSIM on Y, each the mean over images, as the super-resolution literature reports them.
 
-    What it keeps are whole billionths of a dB and of SSIM. A picture without any error counts as 100 dB.
+    What it keeps are whole billionths of a dB and of SSIM. An image without any error counts as 100 dB.
 
     Args:
         border_px: rows and columns left out at each side, by custom the scale.
@@ -80,22 +80,22 @@ class SuperResolutionScore:
 
     def reset(self) -> None:
         """Forget everything."""
-        # pictures, PSNR, SSIM
+        # images, PSNR, SSIM
         self.sums = np.zeros(3, np.int64)
 
     def state(self) -> NDArray[np.int64]:
         """(3,) int64: all that was counted; states add up."""
         return self.sums
 
-    def update(self, picture: NDArray[np.uint8], target: NDArray[np.uint8]) -> None:
-        """Compare one picture with the original, both (H, W, 3) uint8 RGB.
+    def update(self, image: NDArray[np.uint8], target: NDArray[np.uint8]) -> None:
+        """Compare one image with the original, both (H, W, 3) uint8 RGB.
 
         Raises:
             ValueError: the shapes differ, or nothing is left inside the border.
         """
-        if picture.shape != target.shape:
-            raise ValueError(f"the picture is {picture.shape}, the target is {target.shape}")
-        height, width = picture.shape[:2]
+        if image.shape != target.shape:
+            raise ValueError(f"the image is {image.shape}, the target is {target.shape}")
+        height, width = image.shape[:2]
         border = self.border_px
         if min(height, width) < 2 * border + _SSIM_SIDE:
             raise ValueError(
@@ -103,12 +103,12 @@ class SuperResolutionScore:
                 f"got {height} x {width}"
             )
         inside = np.s_[border : height - border, border : width - border]
-        first, second = luma(picture[inside]), luma(target[inside])
+        first, second = luma(image[inside]), luma(target[inside])
         scores = min(psnr(first, second), _MOST_DB), ssim(first, second)
         self.sums += np.array([1, *(round(score * _BILLION) for score in scores)], np.int64)
 
     def compute(self) -> dict[str, Any]:
-        """-> `psnr_y` in dB and `ssim_y` in 0..1; not a number before the first picture."""
-        pictures, *totals = (int(value) for value in self.sums)
-        psnr_y, ssim_y = (total / pictures / _BILLION if pictures else math.nan for total in totals)
+        """-> `psnr_y` in dB and `ssim_y` in 0..1; not a number before the first image."""
+        images, *totals = (int(value) for value in self.sums)
+        psnr_y, ssim_y = (total / images / _BILLION if images else math.nan for total in totals)
         return {"psnr_y": psnr_y, "ssim_y": ssim_y}

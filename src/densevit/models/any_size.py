@@ -36,7 +36,7 @@ def to_map(tokens: Tensor, like: Tensor) -> Tensor:
     return _operator("Reshape", (tokens, shape), like=tokens, shape=(batch, channels, height, width))
 
 
-def reshaped(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+def reshape_dynamic(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     """`x.reshape(shape)` with a side that follows the batch, where a tracer would write down the example's.
 
     Args:
@@ -48,15 +48,15 @@ def reshaped(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     return _operator("Reshape", (x, torch.tensor(shape)), like=x, shape=tuple(x.reshape(shape).shape))
 
 
-def bicubic_to(x: Tensor, like: Tensor) -> Tensor:
-    """(B, C, h, w) -> (B, C, H, W) of `like`: bicubic with a = -0.75 and half-pixel centres, no antialiasing."""
+def resize_bicubic(x: Tensor, like: Tensor) -> Tensor:
+    """(B, C, h, w) -> (B, C, H, W) of `like`: bicubic with a = -0.75 and half-pixel centers, no antialiasing."""
     if not torch.onnx.is_in_onnx_export():
         return F.interpolate(x, size=like.shape[-2:], mode="bicubic", align_corners=False)
     return _resized(x, like, "cubic", cubic_coeff_a=-0.75, nearest_mode="floor")
 
 
-def bilinear_to(x: Tensor, like: Tensor) -> Tensor:
-    """(B, C, h, w) -> (B, C, H, W) of `like`: bilinear with half-pixel centres, no antialiasing."""
+def resize_bilinear(x: Tensor, like: Tensor) -> Tensor:
+    """(B, C, h, w) -> (B, C, H, W) of `like`: bilinear with half-pixel centers, no antialiasing."""
     if not torch.onnx.is_in_onnx_export():
         return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
     return _resized(x, like, "linear")
@@ -80,9 +80,9 @@ def to_pixels(x: Tensor, scale: int, *, channels_last: bool = False) -> Tensor:
     """(B, C * scale ** 2, h, w) -> (B, C, h * scale, w * scale): channels become squares of pixels.
 
     Args:
-        x: C colours of scale x scale pixels each, row by row.
+        x: C colors of scale x scale pixels each, row by row.
         scale: side of the squares.
-        channels_last: scale x scale pixels of C colours each instead.
+        channels_last: scale x scale pixels of C colors each instead.
     """
     batch, depth, height, width = x.shape
     channels = depth // scale**2

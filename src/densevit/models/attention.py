@@ -20,7 +20,7 @@ from densevit.models.any_size import to_map, to_tokens
 from densevit.models.layers import ConvNorm
 
 EPSILON = 1e-15
-"""Lower bound of the normaliser, that of the official weights; both kernels divide in fp32, where it exists."""
+"""Lower bound of the normalizer, that of the official weights; both kernels divide in fp32, where it exists."""
 
 Kernel = Callable[[Tensor, Tensor, Tensor], Tensor]
 Implementation = Literal["auto", "linear", "quadratic"]
@@ -29,7 +29,7 @@ Implementation = Literal["auto", "linear", "quadratic"]
 def linear_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """ReLU attention through the (d, d) state of each head.
 
-    The normaliser is bounded from below instead of shifted: the two differ only where it is below 1e-7, and
+    The normalizer is bounded from below instead of shifted: the two differ only where it is below 1e-7, and
     an exporter that drops the addition of 1e-15 as a no-op keeps the bound.
 
     Args:

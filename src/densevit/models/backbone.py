@@ -87,7 +87,7 @@ class Backbone(nn.Module):
         return nn.Sequential(down, *rest)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """(B, C, H, W) normalised picture -> list of (B, C_i, H / stride_i, W / stride_i), finest first.
+        """(B, C, H, W) normalized image -> list of (B, C_i, H / stride_i, W / stride_i), finest first.
 
         `features` tells channels and strides. Sides that are not multiples of a stride are rounded up.
         """

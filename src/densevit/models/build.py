@@ -12,7 +12,7 @@ from densevit.models.image_encoder import ImageEncoder
 from densevit.models.mask_decoder import MaskDecoder
 from densevit.models.prompt_decoder import MaskPromptDecoder, PromptDecoder, ProposalDecoder
 from densevit.models.prompts import PromptEncoder
-from densevit.models.super_resolution import SuperResolutionHead, calm, enlarge
+from densevit.models.super_resolution import SuperResolutionHead, enlarge, start_near_bicubic
 from densevit.models.tiny_vit import TinyViT
 from densevit.variants import (
     Architecture,
@@ -22,7 +22,7 @@ from densevit.variants import (
     SegmentationTable,
     SuperResolutionTable,
     TinyViTTable,
-    architecture,
+    find_architecture,
 )
 
 
@@ -30,7 +30,7 @@ class Network(nn.Module):
     """Any model: a module that says which of its parts are run, by the names of its task's signatures."""
 
     def functions(self) -> dict[str, nn.Module]:
-        """Function name -> the module that computes it from normalised tensors."""
+        """Function name -> the module that computes it from normalized tensors."""
         return {"forward": self}
 
 
@@ -53,7 +53,7 @@ class DenseModel(Network):
         self.head = head
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) normalised picture -> the head's answer.
+        """(B, C, H, W) normalized image -> the head's answer.
 
         That is (B, classes, H / 8, W / 8) for segmentation and (B, classes) for classification.
         """
@@ -62,7 +62,7 @@ class DenseModel(Network):
 
 
 class PromptableModel(Network):
-    """Segment Anything: an embedding of the picture, and masks from it for prompts (arXiv 2304.02643).
+    """Segment Anything: an embedding of the image, and masks from it for prompts (arXiv 2304.02643).
 
     Args:
         image_encoder: EfficientViT with its neck, or TinyViT.
@@ -88,7 +88,7 @@ class PromptableModel(Network):
         }
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, S, S) normalised picture -> (B, 256, 64, 64) embedding."""
+        """(B, 3, S, S) normalized image -> (B, 256, 64, 64) embedding."""
         out: Tensor = self.image_encoder(x)
         return out
 
@@ -98,18 +98,18 @@ class SuperResolutionModel(Network):
 
     Args:
         backbone: gives the list of maps, the finest at the input's resolution.
-        head: turns them into a correction of the enlarged picture.
+        head: turns them into a correction of the enlarged image.
     """
 
     def __init__(self, backbone: Backbone, head: SuperResolutionHead) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
-        calm(self)
+        start_near_bicubic(self)
 
     def correction(self, x: Tensor) -> Tensor:
         """(B, C, H, W) in 0..1 -> (B, C, H * scale, W * scale), what bicubic enlargement lacks."""
-        # centred, so that the zeros around the convolutions' inputs are mid-grey
+        # centerd, so that the zeros around the convolutions' inputs are mid-gray
         out: Tensor = self.head(self.backbone(x - 0.5))
         return out
 
@@ -124,7 +124,7 @@ def build(table: Architecture, *, classes: int | None = None, in_channels: int =
     Args:
         table: a row of `densevit.variants.ARCHITECTURES`.
         classes: class count, the table's own when None; promptable and super-resolution models have none.
-        in_channels: channels of the picture.
+        in_channels: channels of the image.
 
     Raises:
         ValueError: a count below 1, or classes where there are none.
@@ -220,12 +220,12 @@ def create_model(
     Args:
         name: an architecture, such as "seg-b1" (Cityscapes head), "seg-b1-ade20k", "cls-b1" or "sam-l0".
         classes: class count; the published one when None.
-        in_channels: channels of the input picture.
+        in_channels: channels of the input image.
         multi_scale: False removes the aggregated branches of the attention.
         global_attention: False removes the mixing of tokens.
 
     Raises:
         ValueError: unknown architecture, a count below 1, or something switched off that is not there.
     """
-    table = with_ablations(architecture(name), multi_scale=multi_scale, global_attention=global_attention)
+    table = with_ablations(find_architecture(name), multi_scale=multi_scale, global_attention=global_attention)
     return build(table, classes=classes, in_channels=in_channels)

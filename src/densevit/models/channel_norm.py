@@ -1,4 +1,4 @@
-"""Layer normalisation over the channels of a map."""
+"""Layer normalization over the channels of a map."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ChannelNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        # channels last, because an exporter recognises this one operator, and not a mean, a square and a root
+        # channels last, because an exporter recognizes this one operator, and not a mean, a square and a root
         return self.channels_last(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
     def channels_last(self, x: Tensor) -> Tensor:

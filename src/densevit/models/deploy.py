@@ -47,11 +47,11 @@ def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     return folded
 
 
-class PictureInput(nn.Module):
-    """Normalisation and layout in front of a network, so that it takes pictures as they are.
+class ImageInput(nn.Module):
+    """Normalization and layout in front of a network, so that it takes images as they are.
 
     Args:
-        network: takes (B, C, H, W) normalised.
+        network: takes (B, C, H, W) normalized.
         mean: of each channel, for values in 0..1.
         std: of each channel.
     """
@@ -66,19 +66,19 @@ class PictureInput(nn.Module):
         factor = 1 / (255 * torch.tensor(std, dtype=torch.float64))
         self.register_buffer("factor", factor.float(), persistent=False)
 
-    def forward(self, picture: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor:
         """(B, H, W, C) uint8 -> what the network makes of it."""
-        normalised = (picture.float() - self.shift) * self.factor
-        out: Tensor = self.network(normalised.permute(0, 3, 1, 2))
+        normalized = (image.float() - self.shift) * self.factor
+        out: Tensor = self.network(normalized.permute(0, 3, 1, 2))
         return out
 
 
-def taking(module: nn.Module, dtype: str, manifest: Manifest) -> nn.Module:
+def with_image_input(module: nn.Module, dtype: str, manifest: Manifest) -> nn.Module:
     """The module with the input that a task's signature states.
 
     Args:
-        module: takes (B, C, H, W) normalised.
-        dtype: "uint8" for pictures (B, H, W, C) as they are, anything else for what the module takes itself.
-        manifest: states the normalisation.
+        module: takes (B, C, H, W) normalized.
+        dtype: "uint8" for images (B, H, W, C) as they are, anything else for what the module takes itself.
+        manifest: states the normalization.
     """
-    return PictureInput(module, manifest.mean, manifest.std) if dtype == "uint8" else module
+    return ImageInput(module, manifest.mean, manifest.std) if dtype == "uint8" else module

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from densevit.models.any_size import bicubic_to, bilinear_to
+from densevit.models.any_size import resize_bicubic, resize_bilinear
 from densevit.models.backbone import Feature
 from densevit.models.layers import ConvNorm
 
@@ -46,7 +46,7 @@ class Fusion(nn.Module):
         *coarse, finest = [lateral(x) for lateral, x in zip(self.laterals, maps, strict=True)]
         out: Tensor = finest
         for x in reversed(coarse):
-            wide = _bicubic(x, finest) if self.upsampling == "bicubic" else bilinear_to(x, finest)
+            wide = _bicubic(x, finest) if self.upsampling == "bicubic" else resize_bilinear(x, finest)
             out = out + wide.to(out.dtype)
         return out
 
@@ -54,4 +54,4 @@ class Fusion(nn.Module):
 def _bicubic(x: Tensor, like: Tensor) -> Tensor:
     """In fp32 as in the official code: half precision would shift the maps visibly."""
     with torch.autocast(x.device.type, enabled=False):
-        return bicubic_to(x if x.dtype == torch.float64 else x.float(), like)
+        return resize_bicubic(x if x.dtype == torch.float64 else x.float(), like)

@@ -60,7 +60,7 @@ class SegmentationHead(nn.Module):
 
 
 class ClassificationHead(nn.Module):
-    """Logits of the whole picture (official configurations; the paper has no name for this head).
+    """Logits of the whole image (official configurations; the paper has no name for this head).
 
     Args:
         table: widths.

@@ -37,11 +37,11 @@ class Neck(nn.Module):
 
 
 class ImageEncoder(nn.Module):
-    """A picture becomes the embedding that prompts are answered from.
+    """An image becomes the embedding that prompts are answered from.
 
     Args:
         table: of the backbone and the neck.
-        in_channels: channels of the picture.
+        in_channels: channels of the image.
     """
 
     def __init__(self, table: EfficientViTEncoderTable, *, in_channels: int = 3) -> None:
@@ -51,6 +51,6 @@ class ImageEncoder(nn.Module):
         self.norm = ChannelNorm(table.neck.embedding)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, S, S) normalised picture, zeros where it was padded -> (B, 256, 64, 64) embedding."""
+        """(B, 3, S, S) normalized image, zeros where it was padded -> (B, 256, 64, 64) embedding."""
         out: Tensor = self.norm(self.neck(self.backbone(x)))
         return out

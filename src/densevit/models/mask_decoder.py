@@ -41,7 +41,7 @@ class MaskDecoder(nn.Module):
         hidden: width inside the transformer's MLPs.
         heads: of every attention.
         norm_eps: epsilon of the transformer's LayerNorms: 1e-6 for EfficientViT-SAM, 1e-5 for the original
-            Segment Anything and MobileSAM. The normalisation over channels has 1e-6 in all of them.
+            Segment Anything and MobileSAM. The normalization over channels has 1e-6 in all of them.
     """
 
     def __init__(
@@ -80,10 +80,12 @@ class MaskDecoder(nn.Module):
         Raises:
             ValueError: the first dimensions fit neither of the two.
         """
-        tokens, pixels = self.informed(image, positions, sparse, dense)
-        return self.masks_of(tokens, pixels, image.shape[-2:]), self.scores_of(tokens)
+        tokens, pixels = self.run_transformer(image, positions, sparse, dense)
+        return self.predict_masks(tokens, pixels, image.shape[-2:]), self.predict_scores(tokens)
 
-    def informed(self, image: Tensor, positions: Tensor, sparse: Tensor, dense: Tensor) -> tuple[Tensor, Tensor]:
+    def run_transformer(
+        self, image: Tensor, positions: Tensor, sparse: Tensor, dense: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Tokens and image after they have seen each other; arguments as of `forward`.
 
         Returns:
@@ -98,16 +100,16 @@ class MaskDecoder(nn.Module):
         # rows first, sum after: OpenVINO 2026.4 fuses "convolution of masks + one image" into a sum in place and
         # gives wrong or empty results where the number of prompts is dynamic
         pixels = _rows(image) + _rows(dense)
-        informed: tuple[Tensor, Tensor] = self.transformer(tokens, pixels, _rows(positions))
-        return informed
+        updated: tuple[Tensor, Tensor] = self.transformer(tokens, pixels, _rows(positions))
+        return updated
 
-    def scores_of(self, tokens: Tensor) -> Tensor:
-        """(N, T, C) of `informed` -> (N, 4) predicted intersections over union; needs no masks."""
+    def predict_scores(self, tokens: Tensor) -> Tensor:
+        """(N, T, C) of `run_transformer` -> (N, 4) predicted intersections over union; needs no masks."""
         scores: Tensor = self.iou_prediction_head(tokens[:, 0])
         return scores
 
-    def masks_of(self, tokens: Tensor, pixels: Tensor, grid: torch.Size) -> Tensor:
-        """What `informed` gave, on a grid of (h, w) -> logits (N, 4, 4 * h, 4 * w)."""
+    def predict_masks(self, tokens: Tensor, pixels: Tensor, grid: torch.Size) -> Tensor:
+        """What `run_transformer` gave, on a grid of (h, w) -> logits (N, 4, 4 * h, 4 * w)."""
         kernels = torch.stack(
             [mlp(tokens[:, 1 + index]) for index, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1
         )

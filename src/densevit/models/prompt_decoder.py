@@ -10,7 +10,7 @@ from densevit.models.prompts import PromptEncoder
 
 
 class PromptDecoder(nn.Module):
-    """Points and boxes on one embedded picture become masks.
+    """Points and boxes on one embedded image become masks.
 
     Args:
         prompt_encoder: of the model.
@@ -23,7 +23,7 @@ class PromptDecoder(nn.Module):
         super().__init__()
         self.prompt_encoder = prompt_encoder
         self.mask_decoder = mask_decoder
-        # the same for every picture
+        # the same for every image
         self.register_buffer("positions", prompt_encoder.dense_positions().detach(), persistent=False)
 
     def forward(self, embedding: Tensor, points: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -70,9 +70,9 @@ class ProposalDecoder(PromptDecoder):
         """
         sparse = self.prompt_encoder.embed_points(points, labels)
         dense = self.prompt_encoder.embed_no_mask()
-        tokens, pixels = self.mask_decoder.informed(embedding, self.positions, sparse, dense)
-        scores = self.mask_decoder.scores_of(tokens)
+        tokens, pixels = self.mask_decoder.run_transformer(embedding, self.positions, sparse, dense)
+        scores = self.mask_decoder.predict_scores(tokens)
         first = torch.arange(scores.shape[0], device=scores.device) == 0
         rows = torch.nonzero((scores[:, 1:].amax(dim=1) > least_score) | first)[:, 0]
         tokens, pixels = tokens.index_select(0, rows), pixels.index_select(0, rows)
-        return self.mask_decoder.masks_of(tokens, pixels, embedding.shape[-2:]), scores
+        return self.mask_decoder.predict_masks(tokens, pixels, embedding.shape[-2:]), scores

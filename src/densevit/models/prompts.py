@@ -3,7 +3,7 @@
 Segment Anything, arXiv 2304.02643, appendix A ("Prompt encoder"); unchanged in EfficientViT-SAM, arXiv
 2402.05008. Parameters are named as in the official checkpoints below `prompt_encoder.`.
 
-Coordinates are (x, y) in pixels of the frame: the square of 1024 whose upper left the picture fills after
+Coordinates are (x, y) in pixels of the frame: the square of 1024 whose upper left the image fills after
 resizing its long side to 1024, also for encoders that see 512 pixels.
 """
 
@@ -69,15 +69,15 @@ class PromptEncoder(nn.Module):
         self.no_mask_embed = nn.Embedding(1, width)
 
     def dense_positions(self) -> Tensor:
-        """The encoded centres of the image embedding's cells, (1, C, grid, grid); the same for every picture."""
+        """The encoded centers of the image embedding's cells, (1, C, grid, grid); the same for every image."""
         device = self.no_mask_embed.weight.device
-        centres = (torch.arange(self.grid, device=device, dtype=torch.float32) + 0.5) / self.grid
-        rows, columns = torch.meshgrid(centres, centres, indexing="ij")
+        centers = (torch.arange(self.grid, device=device, dtype=torch.float32) + 0.5) / self.grid
+        rows, columns = torch.meshgrid(centers, centers, indexing="ij")
         encoded: Tensor = self.pe_layer(torch.stack([columns, rows], dim=-1))
         return encoded.permute(2, 0, 1).unsqueeze(0)
 
     def embed_points(self, points: Tensor, labels: Tensor) -> Tensor:
-        """Labelled points as they are: no padding point, and no check, so that it can be exported.
+        """Labeled points as they are: no padding point, and no check, so that it can be exported.
 
         Args:
             points: (N, P, 2) float (x, y) in pixels of the frame.
@@ -87,7 +87,7 @@ class PromptEncoder(nn.Module):
         Returns:
             (N, P, C).
         """
-        # pixel (x, y) covers x..x+1, y..y+1: its centre is half a pixel further
+        # pixel (x, y) covers x..x+1, y..y+1: its center is half a pixel further
         positions = self.pe_layer((points + 0.5) / self.frame)
         kinds = torch.cat([self.not_a_point_embed.weight, *self.point_embeddings.parameters()])
         placed = (labels != NOT_A_POINT).unsqueeze(-1)

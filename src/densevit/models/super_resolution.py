@@ -24,7 +24,7 @@ class SuperResolutionHead(nn.Module):
         table: widths and depth.
         features: the backbone's features, finest first.
         scale: of height and width.
-        channels: of the picture.
+        channels: of the image.
         norm_eps: epsilon of BatchNorms.
         norm: whether there are any.
 
@@ -56,28 +56,28 @@ class SuperResolutionHead(nn.Module):
         return to_pixels(self.output(fused), self.scale)
 
 
-def enlarge(picture: Tensor, scale: int) -> Tensor:
+def enlarge(image: Tensor, scale: int) -> Tensor:
     """Bicubic enlargement by a whole factor, as MATLAB's imresize: a = -1/2, borders mirrored, nothing rounded.
 
     For a whole factor the weights repeat with every pixel of the input, so it is a sum of shifted copies per
     phase; written so, it survives every export, and half precision elsewhere in a graph does not reach it.
 
     Args:
-        picture: (B, C, H, W) floating point, sides of at least 2.
+        image: (B, C, H, W) floating point, sides of at least 2.
         scale: 2 or more.
 
     Returns:
         (B, C, H * scale, W * scale).
     """
-    phases = [columns for rows in _phases(picture, scale, dim=2) for columns in _phases(rows, scale, dim=3)]
+    phases = [columns for rows in _phases(image, scale, dim=2) for columns in _phases(rows, scale, dim=3)]
     return to_pixels(torch.cat(phases, dim=1), scale, channels_last=True)
 
 
-def _phases(picture: Tensor, scale: int, *, dim: int) -> list[Tensor]:
+def _phases(image: Tensor, scale: int, *, dim: int) -> list[Tensor]:
     """The output pixels along one axis that lie alike in their input pixels: `scale` maps of the input's size."""
     # slices count from either end, so that no size is written into a graph
-    mirrored = [_part(picture, dim, 1, 2), _part(picture, dim, 0, 1), picture]
-    mirrored += [_part(picture, dim, -1, None), _part(picture, dim, -2, -1)]
+    mirrored = [_part(image, dim, 1, 2), _part(image, dim, 0, 1), image]
+    mirrored += [_part(image, dim, -1, None), _part(image, dim, -2, -1)]
     padded = torch.cat(mirrored, dim=dim)
     shifted = [_part(padded, dim, first, first - 4 or None) for first in range(5)]
     weights = phase_weights(scale).tolist()
@@ -89,7 +89,7 @@ def _part(x: Tensor, dim: int, first: int, end: int | None) -> Tensor:
     return x[:, :, first:end] if dim == 2 else x[:, :, :, first:end]
 
 
-def calm(network: nn.Module) -> None:
+def start_near_bicubic(network: nn.Module) -> None:
     """Residual branches become small and the output nothing: training starts from bicubic enlargement."""
     with torch.no_grad():
         for module in network.modules():

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from densevit.models.any_size import reshaped
+from densevit.models.any_size import reshape_dynamic
 from densevit.models.channel_norm import ChannelNorm
 from densevit.models.layers import ConvNorm
 from densevit.variants import TinyViTStage, TinyViTTable
@@ -74,21 +74,23 @@ class WindowAttention(nn.Module):
         side = self.window
         rows, columns = -(-height // side), -(-width // side)
         x = F.pad(x, (0, 0, 0, columns * side - width, 0, rows * side - height))
-        windows = reshaped(x, (-1, rows, side, columns, side, channels)).transpose(2, 3)
-        out = self.attend(reshaped(windows, (-1, side**2, channels)))
-        windows = reshaped(out, (-1, rows, columns, side, side, channels)).transpose(2, 3)
-        return reshaped(windows, (-1, rows * side, columns * side, channels))[:, :height, :width]
+        windows = reshape_dynamic(x, (-1, rows, side, columns, side, channels)).transpose(2, 3)
+        out = self.attend(reshape_dynamic(windows, (-1, side**2, channels)))
+        windows = reshape_dynamic(out, (-1, rows, columns, side, side, channels)).transpose(2, 3)
+        return reshape_dynamic(windows, (-1, rows * side, columns * side, channels))[:, :height, :width]
 
     def attend(self, tokens: Tensor) -> Tensor:
         """(windows, window * window, C) -> the same shape."""
         count, channels = tokens.shape[1:]
         head_dim = channels // self.heads
         # each head's query, key and value lie side by side
-        qkv = reshaped(self.qkv(self.norm(tokens)), (-1, count, self.heads, 3 * head_dim)).transpose(1, 2)
+        qkv = reshape_dynamic(self.qkv(self.norm(tokens)), (-1, count, self.heads, 3 * head_dim)).transpose(1, 2)
         query, key, value = torch.split(qkv, head_dim, dim=-1)
         logits = (query * head_dim**-0.5) @ key.transpose(-1, -2)
         weights = (logits + self.attention_biases[:, self.bias_index]).softmax(dim=-1)
-        out: Tensor = self.proj(reshaped((weights.to(value.dtype) @ value).transpose(1, 2), (-1, count, channels)))
+        out: Tensor = self.proj(
+            reshape_dynamic((weights.to(value.dtype) @ value).transpose(1, 2), (-1, count, channels))
+        )
         return out
 
 
@@ -170,11 +172,11 @@ class _PatchEmbedding(nn.Module):
 
 
 class TinyViT(nn.Module):
-    """A picture becomes the embedding that prompts are answered from.
+    """An image becomes the embedding that prompts are answered from.
 
     Args:
         table: such as `densevit.variants.TINY_VIT_5M`.
-        in_channels: channels of the picture.
+        in_channels: channels of the image.
 
     Raises:
         ValueError: fewer than one channel.
@@ -198,6 +200,6 @@ class TinyViT(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, S, S) normalised picture, zeros where it was padded -> (B, 256, S / 16, S / 16) embedding."""
+        """(B, 3, S, S) normalized image, zeros where it was padded -> (B, 256, S / 16, S / 16) embedding."""
         out: Tensor = self.neck(self.layers(self.patch_embed(x)))
         return out

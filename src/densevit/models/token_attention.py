@@ -37,23 +37,23 @@ class Attention(nn.Module):
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Queries (N, Q, C), keys and values (N, K, C) -> (N, Q, C); 1 in place of an N stands for all."""
-        q = self.split(self.q_proj(query)) * self.scale
-        k = self.split(self.k_proj(key))
-        v = self.split(self.v_proj(value))
+        q = self.split_heads(self.q_proj(query)) * self.scale
+        k = self.split_heads(self.k_proj(key))
+        v = self.split_heads(self.v_proj(value))
         mixed = (q @ k.transpose(-1, -2)).softmax(dim=-1) @ v
-        return self.joined(mixed)
+        return self.merge_heads(mixed)
 
-    def split(self, x: Tensor) -> Tensor:
+    def split_heads(self, x: Tensor) -> Tensor:
         """(N, T, H * d) -> (N, H, T, d)."""
         rows, tokens, inner = x.shape
         return x.reshape(rows, tokens, self.heads, inner // self.heads).transpose(1, 2)
 
-    def joined(self, mixed: Tensor) -> Tensor:
+    def merge_heads(self, mixed: Tensor) -> Tensor:
         """(N, H, T, d) -> (N, T, C)."""
         out: Tensor = self.out_proj(mixed.transpose(1, 2).flatten(2))
         return out
 
-    def per_head(self, projection: nn.Linear) -> Tensor:
+    def weight_per_head(self, projection: nn.Linear) -> Tensor:
         """The weight of a projection to H * d channels, (H, d, C)."""
         inner, width = projection.weight.shape
         return projection.weight.reshape(self.heads, inner // self.heads, width)
@@ -62,7 +62,7 @@ class Attention(nn.Module):
 class TokenToImageAttention(Attention):
     """Prompt tokens look at the image."""
 
-    def look(self, tokens: Tensor, image: Tensor, positions: Tensor) -> Tensor:
+    def attend(self, tokens: Tensor, image: Tensor, positions: Tensor) -> Tensor:
         """As `forward(tokens, image + positions, image)`.
 
         Args:
@@ -75,14 +75,14 @@ class TokenToImageAttention(Attention):
         """
         if image.shape[0] == 1:
             return self.forward(tokens, image + positions, image)
-        q = self.split(self.q_proj(tokens)) * self.scale
+        q = self.split_heads(self.q_proj(tokens)) * self.scale
         # the key's bias adds the same to all of a query's logits, which the softmax does not see
-        placed = self.split(positions @ self.k_proj.weight.T)
-        carried = q @ self.per_head(self.k_proj)
+        placed = self.split_heads(positions @ self.k_proj.weight.T)
+        carried = q @ self.weight_per_head(self.k_proj)
         logits = _all_heads(carried, image) + q @ placed.transpose(-1, -2)
         gathered = (logits.softmax(dim=-1).flatten(1, 2) @ image).reshape(carried.shape)
         # weights that sum to 1 leave the value's bias as it is
-        v = gathered @ self.per_head(self.v_proj).transpose(-1, -2)
+        v = gathered @ self.weight_per_head(self.v_proj).transpose(-1, -2)
         out: Tensor = self.out_proj(v.transpose(1, 2).flatten(2) + self.v_proj.bias)
         return out
 
@@ -96,7 +96,7 @@ def _all_heads(carried: Tensor, image: Tensor) -> Tensor:
 class ImageToTokenAttention(Attention):
     """The image looks at the prompt tokens."""
 
-    def look(self, image: Tensor, positions: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    def attend(self, image: Tensor, positions: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """As `forward(image + positions, keys, values)`.
 
         Args:
@@ -108,15 +108,15 @@ class ImageToTokenAttention(Attention):
         Returns:
             (N, P, C).
         """
-        k = self.split(self.k_proj(keys)) * self.scale
+        k = self.split_heads(self.k_proj(keys)) * self.scale
         if image.shape[0] == 1:
-            logits = self.split(self.q_proj(image + positions)) @ k.transpose(-1, -2)
+            logits = self.split_heads(self.q_proj(image + positions)) @ k.transpose(-1, -2)
         else:
-            placed = self.split(self.q_proj(positions))
-            carried = k @ self.per_head(self.q_proj)
+            placed = self.split_heads(self.q_proj(positions))
+            carried = k @ self.weight_per_head(self.q_proj)
             logits = placed @ k.transpose(-1, -2) + _all_heads(carried, image).transpose(-1, -2)
         # (N, H, P, T) -> (N, P, H * T): all heads' weights at once meet their values, already in C channels
         weights = logits.softmax(dim=-1).transpose(1, 2).flatten(2)
-        v = self.split(self.v_proj(values))
+        v = self.split_heads(self.v_proj(values))
         projected = v @ self.out_proj.weight.T.reshape(self.heads, v.shape[-1], self.out_proj.out_features)
         return torch.baddbmm(self.out_proj.bias, weights, projected.flatten(1, 2))

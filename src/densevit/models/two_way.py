@@ -33,7 +33,7 @@ class TokenMLP(nn.Module):
 class TwoWayBlock(nn.Module):
     """Tokens attend to themselves and to the image, pass an MLP, and the image attends to them.
 
-    Each step adds to what it updates and normalises after. Positions are added to queries and keys, never to
+    Each step adds to what it updates and normalizes after. Positions are added to queries and keys, never to
     values.
 
     Args:
@@ -78,11 +78,11 @@ class TwoWayBlock(nn.Module):
             tokens = tokens + self.self_attn(placed, placed, tokens)
         tokens = self.norm1(tokens)
 
-        tokens = tokens + self.cross_attn_token_to_image.look(tokens + token_positions, image, image_positions)
+        tokens = tokens + self.cross_attn_token_to_image.attend(tokens + token_positions, image, image_positions)
         tokens = self.norm2(tokens)
         tokens = self.norm3(tokens + self.mlp(tokens))
 
-        image = image + self.cross_attn_image_to_token.look(
+        image = image + self.cross_attn_image_to_token.attend(
             image, image_positions, tokens + token_positions, tokens
         )
         return tokens, self.norm4(image)
@@ -121,5 +121,5 @@ class TwoWayTransformer(nn.Module):
         positions = tokens
         for layer in self.layers:
             tokens, image = layer(tokens, image, token_positions=positions, image_positions=image_positions)
-        look = self.final_attn_token_to_image.look(tokens + positions, image, image_positions)
-        return self.norm_final_attn(tokens + look), image
+        update = self.final_attn_token_to_image.attend(tokens + positions, image, image_positions)
+        return self.norm_final_attn(tokens + update), image

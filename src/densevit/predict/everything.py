@@ -1,4 +1,4 @@
-"""Masks of everything in a picture, as Segment Anything's generator finds them (arXiv 2304.02643, appendix B)."""
+"""Masks of everything in an image, as Segment Anything's generator finds them (arXiv 2304.02643, appendix B)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from densevit.imaging import Picture, Size
+from densevit.imaging import ImageSource, Size
 from densevit.masks import RLE, encode_window, non_maximum_suppression
-from densevit.predict.grid import Crop, crops_of, ends_at_crop_edge, point_grid
+from densevit.predict.grid import Crop, build_point_grid, generate_crops, touches_crop_edge
 from densevit.predict.proposals import Proposal, Sieve, Survivor
 from densevit.tasks.mask_result import Mask
 from densevit.tasks.promptable import Promptable, Scene
@@ -24,14 +24,14 @@ Progress = Callable[[int, int], None]
 class EverythingOptions:
     """What is looked for; defaults are those of Segment Anything's generator."""
 
-    points_per_side: int = 32  # of the grid over the whole picture
+    points_per_side: int = 32  # of the grid over the whole image
     pred_iou_threshold: float = 0.88  # masks of no higher predicted quality are dropped
     stability_threshold: float = 0.95  # least share of a mask that stays when the logits' threshold moves
     stability_offset: float = 1.0  # by how much it moves, up and down
     box_nms_threshold: float = 0.7  # largest overlap of boxes within a crop
-    crop_layers: int = 0  # layers of crops beyond the whole picture, for small objects: 2x2, 4x4, ...
+    crop_layers: int = 0  # layers of crops beyond the whole image, for small objects: 2x2, 4x4, ...
     crop_nms_threshold: float = 0.7  # largest overlap of boxes between crops; smaller crops go first
-    crop_overlap_ratio: float = 512 / 1500  # of the picture's shorter side
+    crop_overlap_ratio: float = 512 / 1500  # of the image's shorter side
     crop_points_downscale: int = 1  # layer n has points_per_side divided by the n-th power of this
 
     def __post_init__(self) -> None:
@@ -67,8 +67,8 @@ class Prompted(Protocol):
         """Its numpy side."""
         ...
 
-    def encode(self, source: Picture) -> Scene:
-        """Embeds a picture."""
+    def encode(self, source: ImageSource) -> Scene:
+        """Embeds an image."""
         ...
 
     def propose(
@@ -83,17 +83,17 @@ def everything(model: Prompted, scene: Scene, options: EverythingOptions, progre
 
     Args:
         model: answers points.
-        scene: the picture; with `crop_layers` it must hold the picture itself.
+        scene: the image; with `crop_layers` it must hold the image itself.
         options: what is looked for.
         progress: called with (points done, points in all).
 
     Raises:
-        ValueError: crops of a scene that holds no picture.
+        ValueError: crops of a scene that holds no image.
     """
-    picture = scene.placement.picture
-    crops = crops_of(picture, options.crop_layers, options.crop_overlap_ratio)
-    if len(crops) > 1 and scene.picture is None:
-        raise ValueError("this scene holds no picture to cut crops from; encode the picture, or set crop_layers=0")
+    image = scene.placement.image
+    crops = generate_crops(image, options.crop_layers, options.crop_overlap_ratio)
+    if len(crops) > 1 and scene.image is None:
+        raise ValueError("this scene holds no image to cut crops from; encode the image, or set crop_layers=0")
     done = 0
 
     def advance(points: int) -> None:
@@ -102,15 +102,15 @@ def everything(model: Prompted, scene: Scene, options: EverythingOptions, progre
         progress(done, options.points_in_all)
 
     if len(crops) == 1:
-        yield from _in_crop(model, scene, crops[0], picture, options, advance)
+        yield from _in_crop(model, scene, crops[0], image, options, advance)
         return
     found: list[Mask] = []
     for crop in crops:
         part = scene
         if crop.layer:
-            assert scene.picture is not None
-            part = model.encode(np.ascontiguousarray(scene.picture[crop.y0 : crop.y1, crop.x0 : crop.x1]))
-        found += _in_crop(model, part, crop, picture, options, advance)
+            assert scene.image is not None
+            part = model.encode(np.ascontiguousarray(scene.image[crop.y0 : crop.y1, crop.x0 : crop.x1]))
+        found += _in_crop(model, part, crop, image, options, advance)
     yield from _across_crops(found, options.crop_nms_threshold)
 
 
@@ -118,12 +118,12 @@ def _in_crop(
     model: Prompted,
     scene: Scene,
     crop: Crop,
-    picture: Size,
+    image: Size,
     options: EverythingOptions,
     advance: Callable[[int], None],
 ) -> Iterator[Mask]:
-    size = scene.placement.picture
-    points = point_grid(size, options.points_of(crop.layer))
+    size = scene.placement.image
+    points = build_point_grid(size, options.points_of(crop.layer))
     proposals = _proposals(model, scene, points, options, advance)
     sieve = Sieve(
         model.task.upsampling(scene.placement),
@@ -135,10 +135,10 @@ def _in_crop(
     def accepts(box: tuple[int, int, int, int]) -> bool:
         x0, y0, x1, y1 = box
         moved = (x0 + crop.x0, y0 + crop.y0, x1 + crop.x0, y1 + crop.y0)
-        return not ends_at_crop_edge(moved, crop, picture)
+        return not touches_crop_edge(moved, crop, image)
 
     for survivor in sieve.survivors(proposals, accepts):
-        yield _mask(survivor, points, crop, picture)
+        yield _mask(survivor, points, crop, image)
 
 
 def _proposals(
@@ -149,7 +149,7 @@ def _proposals(
     advance: Callable[[int], None],
 ) -> list[Proposal]:
     prompts = prompts_in_frame(
-        scene.placement.picture, model.task.content_in_frame(scene.placement), points=points[:, None]
+        scene.placement.image, model.task.content_in_frame(scene.placement), points=points[:, None]
     )
     found = []
     done = 0
@@ -170,11 +170,11 @@ def _proposals(
     return found
 
 
-def _mask(survivor: Survivor, points: NDArray[np.float64], crop: Crop, picture: Size) -> Mask:
+def _mask(survivor: Survivor, points: NDArray[np.float64], crop: Crop, image: Size) -> Mask:
     x, y = points[survivor.proposal.point]
     rle = survivor.rle
-    if tuple(rle.size) != tuple(picture):
-        rle = _moved(rle, crop, picture)
+    if tuple(rle.size) != tuple(image):
+        rle = _moved(rle, crop, image)
     return Mask(
         rle,
         survivor.proposal.score,
@@ -185,9 +185,9 @@ def _mask(survivor: Survivor, points: NDArray[np.float64], crop: Crop, picture: 
     )
 
 
-def _moved(rle: RLE, crop: Crop, picture: Size) -> RLE:
-    """A crop's mask in the picture."""
-    return encode_window(rle.decode(), crop.y0, crop.x0, (picture.height, picture.width))
+def _moved(rle: RLE, crop: Crop, image: Size) -> RLE:
+    """A crop's mask in the image."""
+    return encode_window(rle.decode(), crop.y0, crop.x0, (image.height, image.width))
 
 
 def _across_crops(masks: list[Mask], threshold: float) -> Iterator[Mask]:

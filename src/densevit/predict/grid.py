@@ -19,7 +19,7 @@ EDGE_PX = 20
 
 @dataclass(frozen=True)
 class Crop:
-    """Part of a picture, x1 and y1 exclusive, in pixels; layer 0 is the whole."""
+    """Part of an image, x1 and y1 exclusive, in pixels; layer 0 is the whole."""
 
     x0: int
     y0: int
@@ -38,43 +38,43 @@ class Crop:
         return (self.x1 - self.x0) * (self.y1 - self.y0)
 
 
-def crops_of(picture: Size, layers: int, overlap_ratio: float) -> list[Crop]:
-    """The whole picture, then layer by layer 2x2, 4x4 ... crops that overlap.
+def generate_crops(image: Size, layers: int, overlap_ratio: float) -> list[Crop]:
+    """The whole image, then layer by layer 2x2, 4x4 ... crops that overlap.
 
     Args:
-        picture: (height, width).
+        image: (height, width).
         layers: how many beyond the whole.
         overlap_ratio: share of the shorter side by which the crops of the first layer overlap; later ones overlap
             by half as much each.
     """
-    found = [Crop(0, 0, picture.width, picture.height, 0)]
+    found = [Crop(0, 0, image.width, image.height, 0)]
     for layer in range(1, layers + 1):
         count = 2**layer
-        overlap = int(overlap_ratio * min(picture) * (2 / count))
-        height, width = (math.ceil((overlap * (count - 1) + side) / count) for side in picture)
+        overlap = int(overlap_ratio * min(image) * (2 / count))
+        height, width = (math.ceil((overlap * (count - 1) + side) / count) for side in image)
         for left in ((width - overlap) * index for index in range(count)):
             for top in ((height - overlap) * index for index in range(count)):
-                right, bottom = min(left + width, picture.width), min(top + height, picture.height)
+                right, bottom = min(left + width, image.width), min(top + height, image.height)
                 found.append(Crop(left, top, right, bottom, layer))
     return found
 
 
-def point_grid(size: Size, per_side: int) -> NDArray[np.float64]:
-    """(per_side ** 2, 2) points (x, y) in pixels: the centres of as many equal cells, row by row."""
-    centres = (np.arange(per_side) + 0.5) / per_side
-    x, y = np.meshgrid(centres * size.width, centres * size.height)
+def build_point_grid(size: Size, per_side: int) -> NDArray[np.float64]:
+    """(per_side ** 2, 2) points (x, y) in pixels: the centers of as many equal cells, row by row."""
+    centers = (np.arange(per_side) + 0.5) / per_side
+    x, y = np.meshgrid(centers * size.width, centers * size.height)
     return np.stack([x.ravel(), y.ravel()], axis=1)
 
 
-def ends_at_crop_edge(box: tuple[int, int, int, int], crop: Crop, picture: Size) -> bool:
+def touches_crop_edge(box: tuple[int, int, int, int], crop: Crop, image: Size) -> bool:
     """Whether a mask was cut off by its crop.
 
     Args:
-        box: (x0, y0, x1, y1) of the mask in picture pixels, x1 and y1 its last pixels.
+        box: (x0, y0, x1, y1) of the mask in image pixels, x1 and y1 its last pixels.
         crop: that it was found in.
-        picture: (height, width).
+        image: (height, width).
     """
-    whole = (0, 0, picture.width, picture.height)
+    whole = (0, 0, image.width, image.height)
     return any(
         abs(side - edge) <= EDGE_PX and abs(side - border) > EDGE_PX
         for side, edge, border in zip(box, crop.box, whole, strict=True)

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args, overload
 
 from densevit import weights
 from densevit.core.errors import UnavailableError
-from densevit.core.manifest import CONVERTER, Manifest, ManifestError, answering, other_model
+from densevit.core.manifest import CONVERTER, Manifest, ManifestError, describe_mismatch, match_manifest
 from densevit.core.packages import require_torch
 from densevit.predict.model import Model
 from densevit.predict.segment_anything import SegmentAnything
 from densevit.runtimes.base import PRECISIONS, Precision, Runtime
 from densevit.tasks.base import Task
 from densevit.tasks.promptable import Promptable
-from densevit.tasks.table import task_for
+from densevit.tasks.table import make_task
 from densevit.weights import graph_cache as cache
-from densevit.zoo import Entry, find, sides_in
+from densevit.zoo import Entry, find_model, parse_resolutions
 
 if TYPE_CHECKING:
     from densevit.models.build import Network
@@ -116,7 +116,7 @@ def _origin(model: str | Path, given: str | Path | None) -> _Origin:
         if given is not None:
             raise ValueError(f"{text}: give a model's name together with weights, not two files")
         return _Origin(text, tensors=path)
-    entry = find(text)
+    entry = find_model(text)
     if given is not None:
         return _given_weights(entry, Path(given))
     if entry.graph is not None:
@@ -155,9 +155,9 @@ def _load_openvino(
         runtime = OpenVINORuntime(_converted(origin), precision=precision, threads=threads)
     manifest = runtime.manifest
     if origin.manifest is not None:
-        settled = answering(manifest, origin.manifest)
+        settled = match_manifest(manifest, origin.manifest)
         if settled is None:
-            raise weights.WeightsError(other_model(graph, manifest, origin.manifest))
+            raise weights.WeightsError(describe_mismatch(graph, manifest, origin.manifest))
         manifest = settled
     return _model(runtime, manifest, size)
 
@@ -173,7 +173,7 @@ def _load_eager(
 
 
 def _model(runtime: Runtime, manifest: Manifest, size: str | None) -> Model[Any]:
-    task = cast("Task[Any]", task_for(manifest, size=size))
+    task = cast("Task[Any]", make_task(manifest, size=size))
     kind = SegmentAnything if isinstance(task, Promptable) else Model
     return kind(task, runtime, manifest)
 
@@ -191,10 +191,10 @@ def _converted(origin: _Origin) -> Path:
     """The graph of a weights file: from the cache, or made through PyTorch and put there."""
     assert origin.tensors is not None
     # a file whose tensors must tell what it is may need its name for the resolution
-    foreign = str(sides_in(origin.tensors.stem)) if origin.manifest is None else origin.manifest.to_json()
+    foreign = str(parse_resolutions(origin.tensors.stem)) if origin.manifest is None else origin.manifest.to_json()
     path = cache.graph_path(weights.hash_file(origin.tensors), foreign, CONVERTER)
     if path.is_file():
-        cache.touch(path)
+        cache.mark_used(path)
         return path
     purpose = f"turning the weights of {origin.name} into a graph"
     network, manifest = _network(origin, purpose, ("onnx", "onnxscript"))
@@ -203,5 +203,5 @@ def _converted(origin: _Origin) -> Path:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     write_graph(network, manifest, path)
-    cache.trim(path)
+    cache.trim_cache(path)
     return path

@@ -1,4 +1,4 @@
-"""A model in use: pictures pass through a task and a runtime, one, a list, or a stream of them."""
+"""A model in use: images pass through a task and a runtime, one, a list, or a stream of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from densevit import imaging
 from densevit.core.manifest import Manifest
 from densevit.core.messages import one_line
-from densevit.imaging import DEFAULT_MAX_PIXELS, Picture, PictureError, Placement
+from densevit.imaging import DEFAULT_MAX_PIXELS, ImageError, ImageSource, Placement
 from densevit.runtimes.base import Runtime, RuntimeFailedError
 from densevit.tasks.base import Arrays, PiecewiseTask, Task
 
@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 
 
 class Model(Generic[Result]):
-    """A task, a runtime, and the pictures that pass through them.
+    """A task, a runtime, and the images that pass through them.
 
     Args:
         task: pre- and postprocessing.
@@ -35,7 +35,7 @@ class Model(Generic[Result]):
         self.task = task
         self.runtime = runtime
         self.manifest = manifest
-        # the one that takes the picture
+        # the one that takes the image
         self._function = next(iter(task.signatures))
 
     def __repr__(self) -> str:
@@ -43,49 +43,51 @@ class Model(Generic[Result]):
         return f"Model({self.manifest.name}, {runtime.name}, {runtime.precision}, {runtime.device})"
 
     @overload
-    def predict(self, source: Picture, *, max_pixels: int = ...) -> Result: ...
+    def predict(self, source: ImageSource, *, max_pixels: int = ...) -> Result: ...
 
     @overload
     def predict(self, source: list[Any], *, max_pixels: int = ...) -> list[Result]: ...
 
     def predict(
-        self, source: Picture | list[Any], *, max_pixels: int = DEFAULT_MAX_PIXELS
+        self, source: ImageSource | list[Any], *, max_pixels: int = DEFAULT_MAX_PIXELS
     ) -> Result | list[Result]:
-        """The answer for a picture, or for each of a list.
+        """The answer for an image, or for each of a list.
 
         Args:
             source: a path, a PIL image, a (H, W, 3) uint8 RGB array, or a list of such.
             max_pixels: larger files are refused before they are decoded.
 
         Raises:
-            PictureError: a picture cannot be read or used; `stream` goes on with the others.
+            ImageError: an image cannot be read or used; `stream` goes on with the others.
         """
         if isinstance(source, list):
             results = []
             for result in self.stream(source, max_pixels=max_pixels):
-                if isinstance(result, PictureError):
+                if isinstance(result, ImageError):
                     raise result
                 results.append(result)
             return results
         return self._infer(self._prepare(source, max_pixels))
 
-    def predict_batch(self, sources: Sequence[Picture], *, max_pixels: int = DEFAULT_MAX_PIXELS) -> list[Result]:
-        """The answers for pictures that the network takes in one batch, which they must have room in.
+    def predict_batch(
+        self, sources: Sequence[ImageSource], *, max_pixels: int = DEFAULT_MAX_PIXELS
+    ) -> list[Result]:
+        """The answers for images that the network takes in one batch, which they must have room in.
 
         Args:
             sources: as for `predict`; their working sizes must be the same.
             max_pixels: as for `predict`.
 
         Raises:
-            PictureError: as `predict`.
-            ValueError: working sizes that differ, or a task that runs its network picture by picture.
+            ImageError: as `predict`.
+            ValueError: working sizes that differ, or a task that runs its network image by image.
         """
         prepared = [self._prepare(source, max_pixels) for source in sources]
         if any(entry.placement is None for entry in prepared):
-            raise ValueError(f"{self.manifest.name}: a {self.manifest.task} model takes pictures one by one")
+            raise ValueError(f"{self.manifest.name}: a {self.manifest.task} model takes images one by one")
         shapes = {name: {entry.tensors[name].shape for entry in prepared} for name in prepared[0].tensors}
         if wrong := [seen for seen in shapes.values() if len(seen) > 1]:
-            raise ValueError(f"pictures of one batch must have one working size, got {sorted(wrong[0])}")
+            raise ValueError(f"images of one batch must have one working size, got {sorted(wrong[0])}")
         names = ", ".join(entry.name for entry in prepared)
         with _about(names):
             raw = self._run({name: np.concatenate([e.tensors[name] for e in prepared]) for name in shapes})
@@ -94,21 +96,21 @@ class Model(Generic[Result]):
             assert entry.placement is not None
             with _about(entry.name):
                 part = {name: array[index : index + 1] for name, array in raw.items()}
-                results.append(self.task.postprocess(part, entry.placement, entry.picture))
+                results.append(self.task.postprocess(part, entry.placement, entry.image))
         return results
 
     def stream(
-        self, sources: Iterable[Picture], *, max_pixels: int = DEFAULT_MAX_PIXELS, ahead: int = 3
-    ) -> Iterator[Result | PictureError]:
-        """Answers in the order of the sources; the next pictures are decoded while one is inferred.
+        self, sources: Iterable[ImageSource], *, max_pixels: int = DEFAULT_MAX_PIXELS, ahead: int = 3
+    ) -> Iterator[Result | ImageError]:
+        """Answers in the order of the sources; the next images are decoded while one is inferred.
 
         Args:
             sources: as for `predict`.
             max_pixels: as for `predict`.
-            ahead: how many pictures are decoded and held before their turn.
+            ahead: how many images are decoded and held before their turn.
 
         Yields:
-            A result, or the error of a picture that could not be used.
+            A result, or the error of an image that could not be used.
         """
         waiting: deque[Future[_Prepared]] = deque()
         remaining = iter(sources)
@@ -123,21 +125,21 @@ class Model(Generic[Result]):
                         return
                     try:
                         yield self._infer(waiting.popleft().result())
-                    except PictureError as error:
+                    except ImageError as error:
                         yield error
             finally:
-                # whoever stops listening waits for the picture being read, and for no other
+                # whoever stops listening waits for the image being read, and for no other
                 for future in waiting:
                     future.cancel()
 
-    def logits(self, source: Picture, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[np.float32]:
-        """What the network gives for the padded working picture, before any postprocessing.
+    def logits(self, source: ImageSource, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[np.float32]:
+        """What the network gives for the padded working image, before any postprocessing.
 
         Returns:
             float32, (classes, h, w) for segmentation and (classes,) for classification.
 
         Raises:
-            PictureError: as `predict`.
+            ImageError: as `predict`.
             ValueError: a model whose answer is no logits.
         """
         if "logits" not in {spec.name for spec in self.task.signatures[self._function].outputs}:
@@ -151,17 +153,17 @@ class Model(Generic[Result]):
         name = str(source) if isinstance(source, (str, Path)) else type(source).__name__
         if isinstance(self.task, PiecewiseTask):
             return _Prepared(name, self.task.read(source, max_pixels=max_pixels), {}, None)
-        picture = imaging.read(source, max_pixels=max_pixels)
+        image = imaging.read(source, max_pixels=max_pixels)
         with _about(name):
-            return _Prepared(name, picture, *self.task.preprocess(picture))
+            return _Prepared(name, image, *self.task.preprocess(image))
 
     def _infer(self, prepared: _Prepared) -> Result:
         with _about(prepared.name):
             if prepared.placement is None:
                 assert isinstance(self.task, PiecewiseTask)
-                answer: Result = self.task.answer(prepared.picture, self._run)
+                answer: Result = self.task.answer(prepared.image, self._run)
                 return answer
-            return self.task.postprocess(self._run(prepared.tensors), prepared.placement, prepared.picture)
+            return self.task.postprocess(self._run(prepared.tensors), prepared.placement, prepared.image)
 
     def _run(self, tensors: Arrays) -> Arrays:
         return self.runtime.run(self._function, tensors)
@@ -169,20 +171,20 @@ class Model(Generic[Result]):
 
 @contextmanager
 def _about(name: str) -> Iterator[None]:
-    """What goes wrong with a picture is said of that picture, so that the others go on."""
+    """What goes wrong with an image is said of that image, so that the others go on."""
     try:
         yield
     except (RuntimeFailedError, MemoryError) as error:
-        raise PictureError(f"{name}: {one_line(error)}; try a smaller size") from error
+        raise ImageError(f"{name}: {one_line(error)}; try a smaller size") from error
     except ValueError as error:
-        raise PictureError(f"{name}: {one_line(error)}") from error
+        raise ImageError(f"{name}: {one_line(error)}") from error
 
 
 class _Prepared(NamedTuple):
-    """A picture on its way to the network."""
+    """An image on its way to the network."""
 
     name: str
-    picture: Any
+    image: Any
     tensors: dict[str, NDArray[Any]]
     placement: Placement | None  # None: the task itself prepares what it runs
 

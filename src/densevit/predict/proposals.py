@@ -1,6 +1,6 @@
 """From many overlapping proposals to the few that stay, enlarging as few of them as possible.
 
-Segment Anything's generator enlarges every proposal to the picture, measures its stability there and its box, and
+Segment Anything's generator enlarges every proposal to the image, measures its stability there and its box, and
 suppresses boxes that overlap better ones (arXiv 2304.02643, appendix B). Here proposals wait as small logits, best
 first. Bounds of a proposal's box, which follow from the logits, often show that a better mask suppresses it,
 whatever its exact box and stability are; then it is never enlarged. The masks that stay are the same.
@@ -65,7 +65,7 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Survivor:
-    """A proposal that stays, at the picture's size.
+    """A proposal that stays, at the image's size.
 
     Attributes:
         proposal: what it was.
@@ -85,7 +85,7 @@ class Sieve:
     """What a proposal must pass.
 
     Attributes:
-        upsampling: to the picture.
+        upsampling: to the image.
         min_stability: least share of pixels that stay when the threshold moves.
         offset: by how much it moves, up and down.
         nms_threshold: largest intersection over union of boxes with a better mask's.
@@ -111,7 +111,7 @@ class Sieve:
             window, stability = self.upsampling.above_with_stability(logits, self.offset)
             if stability < self.min_stability:
                 continue
-            rle = window.encode(self.upsampling.picture)
+            rle = window.encode(self.upsampling.image)
             x0, y0, x1, y1 = rle.box
             box = (x0, y0, max(x0, x1 - 1), max(y0, y1 - 1))
             if not accepts(box) or (_least_iou(box, box, kept) > self.nms_threshold).any():

@@ -1,4 +1,4 @@
-"""Masks for prompts: a picture is embedded once, then any number of points, boxes and masks are answered."""
+"""Masks for prompts: an image is embedded once, then any number of points, boxes and masks are select_masks."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from densevit.imaging import DEFAULT_MAX_PIXELS, Picture
+from densevit.imaging import DEFAULT_MAX_PIXELS, ImageSource
 from densevit.predict.everything import EverythingOptions, everything
 from densevit.predict.model import Model
 from densevit.tasks.mask_result import Mask, MasksResult
 from densevit.tasks.promptable import Promptable, Scene
-from densevit.tasks.prompts import Prompts, answered, prompts_in_frame
+from densevit.tasks.prompts import Prompts, prompts_in_frame, select_masks
 
 PROMPTS_AT_ONCE = 32
 """Decoded in one call of the runtime: each needs some 20 MB on its way."""
-PICTURES_AT_ONCE = 4
+IMAGES_AT_ONCE = 4
 
 
 class SegmentAnything(Model[Any]):
@@ -29,33 +29,35 @@ class SegmentAnything(Model[Any]):
     task: Promptable
 
     @overload
-    def encode(self, source: Picture, *, max_pixels: int = ...) -> Scene: ...
+    def encode(self, source: ImageSource, *, max_pixels: int = ...) -> Scene: ...
 
     @overload
     def encode(self, source: list[Any], *, max_pixels: int = ...) -> list[Scene]: ...
 
-    def encode(self, source: Picture | list[Any], *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Scene | list[Scene]:
-        """Embeds a picture, or several, a few in one batch.
+    def encode(
+        self, source: ImageSource | list[Any], *, max_pixels: int = DEFAULT_MAX_PIXELS
+    ) -> Scene | list[Scene]:
+        """Embeds an image, or several, a few in one batch.
 
         Args:
             source: a path, a PIL image, a (H, W, 3) uint8 RGB array, or a list of such.
             max_pixels: larger files are refused before they are decoded.
 
         Raises:
-            PictureError: a picture cannot be read or used.
+            ImageError: an image cannot be read or used.
         """
         if not isinstance(source, list):
             (scene,) = self.predict_batch([source], max_pixels=max_pixels)
             assert isinstance(scene, Scene)
             return scene
         scenes: list[Scene] = []
-        for first in range(0, len(source), PICTURES_AT_ONCE):
-            scenes += self.predict_batch(source[first : first + PICTURES_AT_ONCE], max_pixels=max_pixels)
+        for first in range(0, len(source), IMAGES_AT_ONCE):
+            scenes += self.predict_batch(source[first : first + IMAGES_AT_ONCE], max_pixels=max_pixels)
         return scenes
 
     def predict(  # type: ignore[override]
         self,
-        source: Picture | Scene,
+        source: ImageSource | Scene,
         *,
         points: ArrayLike | None = None,
         labels: ArrayLike | None = None,
@@ -65,15 +67,15 @@ class SegmentAnything(Model[Any]):
         keep_logits: bool = False,
         max_pixels: int = DEFAULT_MAX_PIXELS,
     ) -> MasksResult:
-        """The masks of N prompts; all coordinates are (x, y) in pixels of the picture.
+        """The masks of N prompts; all coordinates are (x, y) in pixels of the image.
 
         A prompt is made of all that is given for it: points, a box, a mask.
 
         Args:
-            source: a picture, or a scene that `encode` gave.
+            source: an image, or a scene that `encode` gave.
             points: (P, 2) of one prompt, or (N, P, 2).
             labels: (P,) or (N, P): 1 belongs to the object, 0 does not, -1 is no point; all 1 when None.
-            boxes: (4,) or (N, 4): left, top, right, bottom; what reaches beyond the picture is cut off.
+            boxes: (4,) or (N, 4): left, top, right, bottom; what reaches beyond the image is cut off.
             mask: (256, 256) or (N, 256, 256) logits of an earlier answer (`keep_logits`).
             multimask: three masks per prompt, for whole, part and subpart, or one; None gives three where every
                 prompt is a single point, which may mean any of them, and one otherwise.
@@ -85,13 +87,13 @@ class SegmentAnything(Model[Any]):
 
         Raises:
             ValueError: prompts that make no sense, see `densevit.tasks.prompts`; the message says which and why.
-            PictureError: as `encode`.
+            ImageError: as `encode`.
         """
         if isinstance(source, list):
-            raise ValueError("prompts are for one picture; call predict for each, or encode for a list of scenes")
+            raise ValueError("prompts are for one image; call predict for each, or encode for a list of scenes")
         scene = source if isinstance(source, Scene) else self.encode(source, max_pixels=max_pixels)
         prompts = prompts_in_frame(
-            scene.placement.picture,
+            scene.placement.image,
             self.task.content_in_frame(scene.placement),
             points=points,
             labels=labels,
@@ -106,11 +108,11 @@ class SegmentAnything(Model[Any]):
             if keep_logits:
                 kept.append(logits.reshape(-1, *logits.shape[2:]))
             for index in np.ndindex(scores.shape):
-                rle = upsampling.above(logits[index]).encode(scene.placement.picture)
+                rle = upsampling.above(logits[index]).encode(scene.placement.image)
                 found.append(Mask(rle, float(scores[index]), prompt=first + index[0]))
-        size = scene.placement.picture
+        size = scene.placement.image
         stacked = _stacked(kept) if keep_logits else None
-        return MasksResult(tuple(found), size, scene.picture, stacked)
+        return MasksResult(tuple(found), size, scene.image, stacked)
 
     def decode(
         self, scene: Scene, prompts: Prompts, *, multimask: bool
@@ -129,7 +131,7 @@ class SegmentAnything(Model[Any]):
         embedding = scene.embedding[None]
         for first, count in _portions(len(prompts)):
             tensors = {"embedding": embedding, **prompts.tensors(first, count)}
-            yield first, *answered(self.runtime.run(function, tensors), multimask=multimask)
+            yield first, *select_masks(self.runtime.run(function, tensors), multimask=multimask)
 
     def propose(
         self, scene: Scene, prompts: Prompts, *, least_score: float
@@ -157,27 +159,27 @@ class SegmentAnything(Model[Any]):
 
     def everything(
         self,
-        source: Picture | Scene,
+        source: ImageSource | Scene,
         options: EverythingOptions | None = None,
         *,
         progress: Callable[[int, int], None] = lambda done, total: None,
         max_pixels: int = DEFAULT_MAX_PIXELS,
     ) -> Iterator[Mask]:
-        """Masks of all there is in a picture, by a grid of points; each as soon as it is certain.
+        """Masks of all there is in an image, by a grid of points; each as soon as it is certain.
 
         Args:
-            source: a picture, or a scene that `encode` gave.
+            source: an image, or a scene that `encode` gave.
             options: what is looked for; Segment Anything's defaults when None.
             progress: called with (points done, points in all).
             max_pixels: as `encode`.
 
         Yields:
-            Masks, the model's best first. `MasksResult(tuple(masks), scene.placement.picture, scene.picture)`
+            Masks, the model's best first. `MasksResult(tuple(masks), scene.placement.image, scene.image)`
             draws and writes them.
 
         Raises:
-            ValueError: `crop_layers` with a scene that holds no picture.
-            PictureError: as `encode`.
+            ValueError: `crop_layers` with a scene that holds no image.
+            ImageError: as `encode`.
         """
         scene = source if isinstance(source, Scene) else self.encode(source, max_pixels=max_pixels)
         return everything(self, scene, options or EverythingOptions(), progress)

@@ -2,12 +2,12 @@
 
     densevit train camvid --data DIR --out RUN --set steps=9000 --set teacher=efficientvit_seg_b0_cityscapes.pt
 
-DIR holds `train/`, `trainannot/`, `val/`, `valannot/`. Pictures are enlarged twice (short side 720), which is
+DIR holds `train/`, `trainannot/`, `val/`, `valannot/`. Images are enlarged twice (short side 720), which is
 where a network with answers at stride 8 sees poles and signs. A teacher (an official Cityscapes checkpoint)
-is optional: its probabilities on the training pictures guide a second classifier that is dropped afterwards.
+is optional: its probabilities on the training images guide a second classifier that is dropped afterwards.
 
 Two cores with bf16 (AMD EPYC): 0.5 s a step, an hour and a half on an idle machine, 72.4 mIoU on val at
-short:720 and 69.3 at native size. With `unlabelled` and `start`, pictures without labels are learned from too
+short:720 and 69.3 at native size. With `unlabeled` and `start`, images without labels are learned from too
 (`assets/seg-b0-camvid.md` tells when that helps).
 """
 
@@ -22,29 +22,29 @@ from torch import nn
 
 from densevit.checkpoints.loading import load_network
 from densevit.checkpoints.state import save_own
-from densevit.core.classes import class_table
+from densevit.core.classes import read_class_table
 from densevit.core.manifest import IMAGENET_MEAN, IMAGENET_STD, Manifest
 from densevit.data.base import SegmentationData
 from densevit.data.camvid import CamVid
-from densevit.data.unlabeled import Joined, Unlabelled
+from densevit.data.unlabeled import ConcatenatedData, UnlabeledData
 from densevit.evaluate import evaluate_segmentation
 from densevit.models.build import build
 from densevit.runtimes.eager import EagerRuntime
-from densevit.tasks.segmentation import segmentation_task
+from densevit.tasks.segmentation import make_segmentation_task
 from densevit.train.distributed import training_device
 from densevit.train.loop import Batches, Training
 from densevit.train.losses import class_weights
 from densevit.train.options import Options
 from densevit.train.segmentation import (
     Augmentation,
-    Normalise,
+    Normalize,
     Samples,
     SegmentationLoss,
     SegmentationTrainee,
 )
 from densevit.train.teacher import SegmentationTeacher
 from densevit.variants import SEGMENTATION
-from densevit.zoo import find
+from densevit.zoo import find_model
 
 CAMVID_OF_CITYSCAPES = (3, 4, 1, 1, 7, 2, 6, 6, 5, 5, 0, 9, 10, 8, 8, 8, 8, 10, 10)
 """CamVid's class of each Cityscapes class: wall is building, terrain tree, rider and two-wheelers bicyclist."""
@@ -58,14 +58,14 @@ class CamVidOptions(Options):
     architecture: str = "seg-b0"  # a key of variants.SEGMENTATION
     crop: tuple[int, int] = (384, 512)  # (height, width) in pixels of the network's input
     scale: tuple[float, float] = (0.5, 2.0)  # random factor on top of `enlargement`
-    enlargement: float = 2.0  # of the 480x360 pictures, in training and validation
-    colour: float = 0.4  # largest relative change of brightness, contrast, saturation, gamma
+    enlargement: float = 2.0  # of the 480x360 images, in training and validation
+    color: float = 0.4  # largest relative change of brightness, contrast, saturation, gamma
     loss: Literal["cross_entropy", "hard_pixels"] = "cross_entropy"
     class_weights: bool = True  # 1 / log(1.1 + share)
     dice: float = 0.5  # weight of the soft Dice term
     teacher: str = ""  # official Cityscapes checkpoint, "" for none
     distillation: float = 1.0  # weight of the divergence from the teacher
-    unlabelled: str = ""  # folder of pictures that the teacher labels for the classifier itself, "" for none
+    unlabeled: str = ""  # folder of images that the teacher labels for the classifier itself, "" for none
     start: str = ""  # own weights file to begin from, "" for random weights
 
     def __post_init__(self) -> None:
@@ -75,8 +75,8 @@ class CamVidOptions(Options):
             raise ValueError(f"architecture must be one of {known}, got {self.architecture!r}")
         if not 0.25 <= self.enlargement <= 8:
             raise ValueError(f"enlargement must be in [0.25, 8], got {self.enlargement}")
-        if self.unlabelled and not self.teacher:
-            raise ValueError("unlabelled pictures need a teacher")
+        if self.unlabeled and not self.teacher:
+            raise ValueError("unlabeled images need a teacher")
         if self.dice < 0 or self.distillation < 0:
             raise ValueError("dice and distillation are weights, they must not be negative")
 
@@ -87,22 +87,22 @@ def recipe(data: Path, options: CamVidOptions) -> Training:
     augmentation = Augmentation(
         crop=options.crop,
         scale=(low * options.enlargement, high * options.enlargement),
-        colour=options.colour,
+        color=options.color,
         target_stride=2,
     )
     torch.manual_seed(options.seed)
     device = training_device(options.device)
-    classes = len(class_table("camvid").names)
-    normalise = Normalise(IMAGENET_MEAN, IMAGENET_STD).to(device)
-    teacher = _teacher(Path(options.teacher), normalise) if options.teacher else None
+    classes = len(read_class_table("camvid").names)
+    normalize = Normalize(IMAGENET_MEAN, IMAGENET_STD).to(device)
+    teacher = _teacher(Path(options.teacher), normalize) if options.teacher else None
     train: SegmentationData = CamVid(data, "train")
-    if options.unlabelled:
-        train = Joined(train, Unlabelled(Path(options.unlabelled), train))
+    if options.unlabeled:
+        train = ConcatenatedData(train, UnlabeledData(Path(options.unlabeled), train))
     samples = Samples(train, device, teacher=teacher)
     network = build(SEGMENTATION[options.architecture], classes=classes)
     if options.start:
         network = load_network(Path(options.start), _manifest(options))[0].requires_grad_(True)
-    trainee = SegmentationTrainee(network, normalise, teacher_classes=teacher.classes if teacher else 0)
+    trainee = SegmentationTrainee(network, normalize, teacher_classes=teacher.classes if teacher else 0)
     weight = class_weights(samples.class_counts(classes)).to(device) if options.class_weights else None
     return Training(
         model=trainee.to(device).to(memory_format=torch.channels_last),  # type: ignore[call-overload]
@@ -115,20 +115,20 @@ def recipe(data: Path, options: CamVidOptions) -> Training:
     )
 
 
-def _teacher(path: Path, normalise: Normalise) -> SegmentationTeacher:
-    network, manifest = load_network(path, find("seg-b0-cityscapes").manifest())
-    network = network.to(normalise.mean.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return SegmentationTeacher(network, normalise, classes=len(manifest.class_names), scales=(2.0, 1.5, 2.5))
+def _teacher(path: Path, normalize: Normalize) -> SegmentationTeacher:
+    network, manifest = load_network(path, find_model("seg-b0-cityscapes").manifest())
+    network = network.to(normalize.mean.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return SegmentationTeacher(network, normalize, classes=len(manifest.class_names), scales=(2.0, 1.5, 2.5))
 
 
 def _manifest(options: CamVidOptions) -> Manifest:
-    table = class_table("camvid")
+    table = read_class_table("camvid")
     return Manifest(
         name=f"{options.architecture}-camvid",
         task="segmentation",
         architecture=options.architecture,
         class_names=table.names,
-        palette=table.colours,
+        palette=table.colors,
         size=f"short:{round(360 * options.enlargement)}",
         published_size="native",
         licence="Apache-2.0",
@@ -146,7 +146,7 @@ class _Validation:
     def __call__(self, averaged: nn.Module) -> dict[str, float]:
         assert isinstance(averaged, SegmentationTrainee)
         runtime = EagerRuntime(averaged.network, self.manifest, device=self.device)
-        metrics = evaluate_segmentation(segmentation_task(self.manifest), runtime, self.data).metrics
+        metrics = evaluate_segmentation(make_segmentation_task(self.manifest), runtime, self.data).metrics
         per_class = {f"iou/{name}": value for name, value in metrics["iou_per_class"].items() if value is not None}
         return {"miou": metrics["miou"], "pixel_accuracy": metrics["pixel_accuracy"], **per_class}
 

@@ -2,9 +2,9 @@
 
     densevit train sam_distill --data DIR --out RUN --set teacher=mobile_sam.pt
 
-DIR holds `train/` and `val/` with any pictures (sub-folders are looked into); no annotation is needed. The
-teacher is any promptable model's weights file. It embeds every picture once, before the training begins; the
-embeddings are kept in `cache` (2 MiB a picture, twice that with `flip`). The result answers prompts with the
+DIR holds `train/` and `val/` with any images (sub-folders are looked into); no annotation is needed. The
+teacher is any promptable model's weights file. It embeds every image once, before the training begins; the
+embeddings are kept in `cache` (2 MiB an image, twice that with `flip`). The result answers prompts with the
 teacher's prompt encoder and mask decoder, which are taken over unchanged.
 
 The paper distilled SAM-ViT-H on SA-1B and published neither code nor length of this stage.
@@ -22,13 +22,13 @@ from torch import nn
 
 from densevit.checkpoints.state import save_own
 from densevit.core.manifest import Manifest
-from densevit.data.base import pictures_in
+from densevit.data.base import list_images
 from densevit.data.coco import Coco
 from densevit.models.build import PromptableModel, build
-from densevit.tasks.promptable import promptable_task
+from densevit.tasks.promptable import make_promptable_task
 from densevit.train.distillation import (
     DistillationLoss,
-    EmbeddedPictures,
+    EmbeddedImages,
     EmbeddingScores,
     match_scale,
     take_over_prompts,
@@ -40,7 +40,7 @@ from densevit.train.mask_scores import BoxScores
 from densevit.train.options import Options
 from densevit.train.start import start_from
 from densevit.variants import PROMPTABLE
-from densevit.zoo import find
+from densevit.zoo import find_model
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class DistillOptions(Options):
     start: str = ""  # weights file of any task whose backbone to begin from, "" for random weights
     loss: Literal["l2", "smooth_l1"] = "l2"
     cosine: float = 0.0  # weight of the angle between the embeddings
-    padding: float = 0.1  # what cells beyond the picture count in the loss
-    flip: bool = True  # every picture enters mirrored, too, and the teacher embeds it twice
+    padding: float = 0.1  # what cells beyond the image count in the loss
+    flip: bool = True  # every image enters mirrored, too, and the teacher embeds it twice
     cache: str = ""  # folder of the teacher's embeddings, "" for DIR/embeddings
     boxes: str = ""  # folder in COCO's layout whose "val" gives the score "iou" for boxes, too
 
@@ -80,7 +80,7 @@ def recipe(data: Path, options: DistillOptions) -> Training:
     device = training_device(options.device)
     if options.threads:
         torch.set_num_threads(options.threads)
-    manifest = find(options.architecture).manifest()
+    manifest = find_model(options.architecture).manifest()
     student = build(PROMPTABLE[options.architecture])
     assert isinstance(student, PromptableModel)
     if options.start:
@@ -88,10 +88,10 @@ def recipe(data: Path, options: DistillOptions) -> Training:
     teacher = PromptableTeacher(Path(options.teacher), device=str(device), precision=options.teacher_precision)
     take_over_prompts(student, teacher.network)
 
-    task = promptable_task(manifest)
+    task = make_promptable_task(manifest)
     cache = EmbeddingCache(Path(options.cache) if options.cache else data / "embeddings", teacher)
     train, val = (
-        EmbeddedPictures(pictures_in(data / part, recursive=True), task, cache, device=device, flip=flip)
+        EmbeddedImages(list_images(data / part, recursive=True), task, cache, device=device, flip=flip)
         for part, flip in (("train", options.flip), ("val", False))
     )
     boxes = [BoxScores(Coco(Path(options.boxes), "val"), manifest, str(device))] if options.boxes else []

@@ -8,7 +8,7 @@ one or what the recipe sam_distill leaves.
 
 As in the released training (arXiv 2402.05008; github.com/mit-han-lab/efficientvit): prompts by chance, boxes or
 points, one mask or three; AdamW without warm-up; learning rate 8e-7 (4e-7 for the XL models) per process of 4
-pictures, so for more processes both are multiplied. It went over SA-1B twice. Other than there, the predicted
+images, so for more processes both are multiplied. It went over SA-1B twice. Other than there, the predicted
 intersection over union learns too, and the weights kept are averaged ones.
 
 The backward pass needs some 70 MB per prompt in fp32: `batch` times `masks` of them have to fit the device.
@@ -29,15 +29,15 @@ from densevit.core.manifest import Manifest
 from densevit.data.base import DataError, PromptableData
 from densevit.data.table import PROMPTABLE_DATA
 from densevit.models.build import PromptableModel, build
-from densevit.tasks.promptable import promptable_task
+from densevit.tasks.promptable import make_promptable_task
 from densevit.train.distributed import training_device
 from densevit.train.loop import Batches, Training
 from densevit.train.mask_losses import MaskLoss
 from densevit.train.mask_scores import BoxScores
 from densevit.train.options import Options
-from densevit.train.promptable import PromptedPictures, Prompting, PromptTraining
+from densevit.train.promptable import PromptedImages, Prompting, PromptTraining
 from densevit.variants import PROMPTABLE
-from densevit.zoo import find
+from densevit.zoo import find_model
 
 
 @dataclass(frozen=True)
@@ -56,24 +56,24 @@ class FinetuneOptions(Options):
     start: str = ""  # weights file of this architecture, own or official; must be given
     scratch: bool = False  # begin with random weights instead
     trained: Literal["all", "encoder", "decoder"] = "all"  # decoder: everything but the image encoder
-    masks: int = 64  # objects per picture, at most
-    boxes: float = 0.5  # share of pictures that are asked about by boxes
-    points: int = 10  # per object of other pictures, at most
+    masks: int = 64  # objects per image, at most
+    boxes: float = 0.5  # share of images that are asked about by boxes
+    points: int = 10  # per object of other images, at most
     multimask: float = 0.5  # share of steps in which the three masks for ambiguous prompts count
-    flip: bool = True  # mirror every other picture
-    val_pictures: int = 500  # pictures that a validation looks at, 0 for all
+    flip: bool = True  # mirror every other image
+    val_images: int = 500  # images that a validation looks at, 0 for all
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.architecture not in PROMPTABLE:
             known = ", ".join(PROMPTABLE)
             raise ValueError(f"architecture must be one of {known}, got {self.architecture!r}")
-        if self.val_pictures < 0:
-            raise ValueError(f"val_pictures must not be negative, got {self.val_pictures}")
+        if self.val_images < 0:
+            raise ValueError(f"val_images must not be negative, got {self.val_images}")
         self.prompting()
 
     def prompting(self) -> Prompting:
-        """What is asked about pictures."""
+        """What is asked about images."""
         return Prompting(self.masks, self.boxes, self.points, self.multimask, self.flip)
 
 
@@ -85,12 +85,12 @@ def recipe(data: Path, options: FinetuneOptions) -> Training:
         torch.set_num_threads(options.threads)
     network, manifest = _beginning(options)
     train, val = (_part(data, options.kind, split) for split in ("train", "val"))
-    pictures = PromptedPictures(train, promptable_task(manifest), device=device, prompting=options.prompting())
-    scores = BoxScores(val, manifest, str(device), options.val_pictures)
+    images = PromptedImages(train, make_promptable_task(manifest), device=device, prompting=options.prompting())
+    scores = BoxScores(val, manifest, str(device), options.val_images)
     model = PromptTraining(network, trained=options.trained)
     return Training(
         model=model.to(device).to(memory_format=torch.channels_last),  # type: ignore[call-overload]
-        batches=Batches(len(pictures), pictures.batch),
+        batches=Batches(len(images), images.batch),
         loss=MaskLoss(),
         validate=lambda averaged: scores(_network(averaged)),
         metric="iou",
@@ -106,7 +106,7 @@ def _beginning(options: FinetuneOptions) -> tuple[PromptableModel, Manifest]:
             "a finetuning needs weights to begin with, and only them: --set start=FILE, or --set scratch=true"
         )
     if options.scratch:
-        network, manifest = build(PROMPTABLE[options.architecture]), find(options.architecture).manifest()
+        network, manifest = build(PROMPTABLE[options.architecture]), find_model(options.architecture).manifest()
     else:
         network, manifest = open_network(Path(options.start), None)
     if not isinstance(network, PromptableModel) or manifest.architecture != options.architecture:
@@ -118,9 +118,9 @@ def _beginning(options: FinetuneOptions) -> tuple[PromptableModel, Manifest]:
 
 
 def _part(data: Path, kind: str, split: str) -> PromptableData:
-    # without such folders the pictures to validate on would be those of the training
+    # without such folders the images to validate on would be those of the training
     if kind == "sa1b" and not (data / split).is_dir():
-        raise DataError(f"{data / split}: no such folder; move the pictures into {data}/train and {data}/val")
+        raise DataError(f"{data / split}: no such folder; move the images into {data}/train and {data}/val")
     return PROMPTABLE_DATA[kind](data, split)
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from densevit.data.base import pictures_in
+from densevit.data.base import list_images
 from densevit.data.high_resolution import HighResolution
 from densevit.recipes.sr_x2 import SuperResolutionOptions, training
 from densevit.train.loop import Training
@@ -34,5 +34,5 @@ class Div2kOptions(SuperResolutionOptions):
 def recipe(data: Path, options: Div2kOptions) -> Training:
     """Builds the training; `data` holds the two folders."""
     return training(
-        pictures_in(data / "DIV2K_train_HR"), HighResolution(pictures_in(data / "DIV2K_valid_HR")), options
+        list_images(data / "DIV2K_train_HR"), HighResolution(list_images(data / "DIV2K_valid_HR")), options
     )

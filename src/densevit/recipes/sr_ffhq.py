@@ -2,9 +2,9 @@
 
     densevit train sr_ffhq --data DIR --out RUN
 
-DIR holds the 1024 x 1024 pictures of FFHQ, `00000.png` to `69999.png`, in one folder or in the thousands of the
-publication. As in the paper, the first 3000 training pictures train (FFHQ's training part is 00000 to 59999) and
-the first 500 validation pictures score (from 60000 on). The paper's Table 5 gives 43.58 dB and 0.9810 for w1.0;
+DIR holds the 1024 x 1024 images of FFHQ, `00000.png` to `69999.png`, in one folder or in the thousands of the
+publication. As in the paper, the first 3000 training images train (FFHQ's training part is 00000 to 59999) and
+the first 500 validation images score (from 60000 on). The paper's Table 5 gives 43.58 dB and 0.9810 for w1.0;
 the default here is meant for one accelerator, and no machine of ours has run it.
 """
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from densevit.data.base import pictures_in
+from densevit.data.base import list_images
 from densevit.data.high_resolution import HighResolution
 from densevit.recipes.sr_x2 import SuperResolutionOptions, training
 from densevit.train.loop import Training
@@ -36,18 +36,18 @@ class FfhqOptions(SuperResolutionOptions):
 
 def recipe(data: Path, options: FfhqOptions) -> Training:
     """Builds the training; `data` is FFHQ's folder."""
-    found = {path.stem: path for path in pictures_in(data, recursive=True)}
+    found = {path.stem: path for path in list_images(data, recursive=True)}
     val = HighResolution(_of_numbers(found, VALIDATION, data))
     return training(_of_numbers(found, TRAINING, data), val, options)
 
 
 def _of_numbers(found: dict[str, Path], numbers: range, data: Path) -> list[Path]:
-    """The pictures of those numbers.
+    """The images of those numbers.
 
     Raises:
         ValueError: one is missing.
     """
     names = [f"{number:05d}" for number in numbers]
     if missing := [name for name in names if name not in found]:
-        raise ValueError(f"{data}: {len(missing)} of FFHQ's pictures are missing, {missing[0]}.png first")
+        raise ValueError(f"{data}: {len(missing)} of FFHQ's images are missing, {missing[0]}.png first")
     return [found[name] for name in names]

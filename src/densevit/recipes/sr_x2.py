@@ -1,9 +1,9 @@
-"""EfficientViT-SR on own pictures, from random weights.
+"""EfficientViT-SR on own images, from random weights.
 
     densevit train sr_x2 --data DIR --out RUN
 
-DIR holds `train/` and `val/` with high-resolution pictures (sub-folders are looked into); the low resolution is
-made of them by MATLAB's antialiased bicubic. Pictures of `val/` choose the weights that are kept. A teacher is
+DIR holds `train/` and `val/` with high-resolution images (sub-folders are looked into); the low resolution is
+made of them by MATLAB's antialiased bicubic. Images of `val/` choose the weights that are kept. A teacher is
 optional: a folder with a better model's enlargements of the same low resolution (`benchmarks/peers.py` makes
 one), which half of the loss follows.
 
@@ -23,12 +23,12 @@ from torch import nn
 from densevit.checkpoints.loading import load_network
 from densevit.checkpoints.state import save_own
 from densevit.core.manifest import Manifest, super_resolution_manifest
-from densevit.data.base import HighResolutionData, pictures_in
+from densevit.data.base import HighResolutionData, list_images
 from densevit.data.high_resolution import HighResolution
 from densevit.evaluate import evaluate_super_resolution
 from densevit.models.build import build_super_resolution
 from densevit.runtimes.eager import EagerRuntime
-from densevit.tasks.super_resolution import super_resolution_task
+from densevit.tasks.super_resolution import make_super_resolution_task
 from densevit.train.distributed import training_device
 from densevit.train.loop import Batches, Training
 from densevit.train.options import Options
@@ -49,11 +49,11 @@ class SuperResolutionOptions(Options):
     validate_every: int = 1000
     architecture: str = "sr-x2"  # a key of variants.SUPER_RESOLUTION, which sets scale and width
     crop: int = 48  # side of the crops in pixels of the low resolution, a multiple of 16
-    copies: tuple[float, ...] = (1.0,)  # every picture enters once per factor, shrunk by it
+    copies: tuple[float, ...] = (1.0,)  # every image enters once per factor, downscale by it
     loss: Literal["l1", "l2"] = "l1"
     frequency: float = 0.0  # weight of the distance of the spectra
     teacher: str = ""  # folder of a better model's enlargements, PNG of the same names; "" for none
-    distillation: float = 0.5  # share of the distance from the teacher's pictures
+    distillation: float = 0.5  # share of the distance from the teacher's images
     start: str = ""  # own weights file to begin from, "" for random weights
 
     def __post_init__(self) -> None:
@@ -74,14 +74,14 @@ class SuperResolutionOptions(Options):
 def recipe(data: Path, options: SuperResolutionOptions) -> Training:
     """Builds the training; `data` holds `train/` and `val/`."""
     return training(
-        pictures_in(data / "train", recursive=True),
-        HighResolution(pictures_in(data / "val", recursive=True)),
+        list_images(data / "train", recursive=True),
+        HighResolution(list_images(data / "val", recursive=True)),
         options,
     )
 
 
 def training(train: list[Path], val: HighResolutionData, options: SuperResolutionOptions) -> Training:
-    """The training on any pictures."""
+    """The training on any images."""
     table = SUPER_RESOLUTION[options.architecture]
     manifest = super_resolution_manifest(options.architecture, options.architecture)
     torch.manual_seed(options.seed)
@@ -114,7 +114,7 @@ class _Validation:
 
     def __call__(self, averaged: nn.Module) -> dict[str, float]:
         runtime = EagerRuntime(averaged, self.manifest, device=self.device)
-        task = super_resolution_task(self.manifest)
+        task = make_super_resolution_task(self.manifest)
         return evaluate_super_resolution(task, runtime, self.data).metrics
 
 

@@ -14,14 +14,14 @@ from densevit.core.errors import UnavailableError
 from densevit.core.manifest import Manifest
 from densevit.core.messages import first_line
 from densevit.models.build import functions
-from densevit.models.deploy import fold_norms, taking
+from densevit.models.deploy import fold_norms, with_image_input
 from densevit.runtimes.base import (
     Precision,
     RuntimeFailedError,
     check_inputs,
     choose_precision,
 )
-from densevit.tasks.table import task_for
+from densevit.tasks.table import make_task
 
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -60,8 +60,8 @@ class EagerRuntime:
     """A model in PyTorch.
 
     Args:
-        network: its functions take normalised (B, C, H, W); is copied.
-        manifest: gives task and normalisation.
+        network: its functions take normalized (B, C, H, W); is copied.
+        manifest: gives task and normalization.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         precision: of the arithmetic, by autocast; the attention's sums and division stay in fp32. "auto" is
             bf16 where the device has it and the manifest lists it as verified, fp32 otherwise.
@@ -88,10 +88,10 @@ class EagerRuntime:
         if threads:
             torch.set_num_threads(threads)
         self.manifest = manifest
-        self._signatures = task_for(manifest).signatures
+        self._signatures = make_task(manifest).signatures
         parts = functions(network)
         self._modules = {
-            name: self._placed(taking(fold_norms(parts[name]), signature.inputs[0].dtype, manifest))
+            name: self._placed(with_image_input(fold_norms(parts[name]), signature.inputs[0].dtype, manifest))
             for name, signature in self._signatures.items()
         }
 

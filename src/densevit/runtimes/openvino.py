@@ -17,7 +17,7 @@ from densevit.core.manifest import METADATA_KEY, Manifest, ManifestError
 from densevit.core.messages import last_line
 from densevit.runtimes.base import Precision, RuntimeFailedError, check_inputs, choose_precision
 from densevit.tasks.base import Signature, graph_name
-from densevit.tasks.table import task_for
+from densevit.tasks.table import make_task
 
 MAX_GRAPH_BYTES = 4 * 2**30
 STATIC_SHAPES = 4
@@ -62,7 +62,7 @@ class OpenVINORuntime:
         model = _read(core, path)
         self.manifest = _manifest(model, path)
         self.precision = choose_precision(precision, self.manifest, supports)
-        self._signatures = task_for(self.manifest).signatures
+        self._signatures = make_task(self.manifest).signatures
         options: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": _HINTS[self.precision],

@@ -1,1 +1,1 @@
-"""What is asked of a picture: preprocessing, postprocessing and the typed result, one file per task."""
+"""What is asked of an image: preprocessing, postprocessing and the typed result, one file per task."""

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from densevit.imaging import Picture, Placement, SizePolicy
+from densevit.imaging import ImageSource, Placement, SizePolicy
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -63,36 +63,36 @@ Result = TypeVar("Result", covariant=True)
 
 
 class Task(Protocol[Result]):
-    """The numpy side of a model: a picture becomes tensors, tensors become a typed result."""
+    """The numpy side of a model: an image becomes tensors, tensors become a typed result."""
 
     size: SizePolicy  # at which size the network works
 
     @property
     def signatures(self) -> Mapping[str, Signature]:
-        """The functions that a runtime must offer, by name; the first is the one that takes a picture."""
+        """The functions that a runtime must offer, by name; the first is the one that takes an image."""
         ...
 
-    def preprocess(self, picture: NDArray[np.uint8]) -> tuple[dict[str, NDArray[Any]], Placement]:
-        """(H, W, 3) uint8 RGB -> inputs of the first function, and how the picture lies in them."""
+    def preprocess(self, image: NDArray[np.uint8]) -> tuple[dict[str, NDArray[Any]], Placement]:
+        """(H, W, 3) uint8 RGB -> inputs of the first function, and how the image lies in them."""
         ...
 
-    def postprocess(self, raw: Arrays, placement: Placement, picture: NDArray[np.uint8] | None = None) -> Result:
-        """Outputs -> result at the picture's own size; it keeps the picture to draw on where one is given."""
+    def postprocess(self, raw: Arrays, placement: Placement, image: NDArray[np.uint8] | None = None) -> Result:
+        """Outputs -> result at the image's own size; it keeps the image to draw on where one is given."""
         ...
 
 
 @runtime_checkable
 class PiecewiseTask(Protocol[Result]):
-    """A task that reads more of a picture than its colours, and runs its network as often as it needs to."""
+    """A task that reads more of an image than its colors, and runs its network as often as it needs to."""
 
-    def read(self, source: Picture, *, max_pixels: int) -> Any:
-        """A picture as this task needs it.
+    def read(self, source: ImageSource, *, max_pixels: int) -> Any:
+        """An image as this task needs it.
 
         Raises:
-            PictureError: it cannot be read.
+            ImageError: it cannot be read.
         """
         ...
 
-    def answer(self, picture: Any, run: Callable[[Arrays], Arrays]) -> Result:
+    def answer(self, image: Any, run: Callable[[Arrays], Arrays]) -> Result:
         """What `read` gave -> result; `run` is the first function of a runtime."""
         ...

@@ -1,4 +1,4 @@
-"""Classification: which of the known classes the whole picture shows."""
+"""Classification: which of the known classes the whole image shows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from densevit import imaging
-from densevit.core.files import replacing
+from densevit.core.files import write_atomically
 from densevit.core.manifest import Manifest
 from densevit.imaging import Placement, Size, SizePolicy
 from densevit.tasks.base import Arrays, Signature, TensorSpec
@@ -29,12 +29,12 @@ class Guess:
 
 @dataclass(frozen=True)
 class ClassificationResult:
-    """What the picture shows.
+    """What the image shows.
 
     Attributes:
         logits: (classes,) float32.
         class_names: one name per class.
-        placement: how the picture lay in the network's input.
+        placement: how the image lay in the network's input.
     """
 
     logits: NDArray[np.float32]
@@ -67,7 +67,7 @@ class ClassificationResult:
 
     def to_json(self, *, count: int = 5) -> dict[str, Any]:
         """The best guesses."""
-        height, width = self.placement.picture
+        height, width = self.placement.image
         top = [
             {"index": guess.index, "name": guess.name, "probability": round(guess.probability, 6)}
             for guess in self.top(count)
@@ -79,7 +79,7 @@ class ClassificationResult:
         stem = Path(path)
         stem.parent.mkdir(parents=True, exist_ok=True)
         target = stem.with_name(stem.name + ".json")
-        with replacing(target) as temporary:
+        with write_atomically(target) as temporary:
             temporary.write_text(json.dumps(self.to_json(count=count), indent=1) + "\n", encoding="utf-8")
         return [target]
 
@@ -89,12 +89,12 @@ class Classification:
 
     Args:
         class_names: one per output.
-        size: `exact` cuts the centre out of the resized picture, as published; any other policy shows the
-            network the whole picture.
+        size: `exact` cuts the center out of the resized image, as published; any other policy shows the
+            network the whole image.
         crop_ratio: share of the resized shorter side that the crop keeps.
         multiple: sides of the network's input are multiples of this.
-        resize: how pictures are brought to the working size.
-        channels: of the picture.
+        resize: how images are brought to the working size.
+        channels: of the image.
     """
 
     def __init__(
@@ -116,26 +116,26 @@ class Classification:
 
     @property
     def signatures(self) -> Mapping[str, Signature]:
-        """One function: pictures as they are -> logits."""
-        picture = TensorSpec("picture", "uint8", ("batch", "height", "width", self.channels))
+        """One function: images as they are -> logits."""
+        image = TensorSpec("image", "uint8", ("batch", "height", "width", self.channels))
         logits = TensorSpec("logits", "float32", ("batch", len(self.class_names)))
-        return {"forward": Signature((picture,), (logits,))}
+        return {"forward": Signature((image,), (logits,))}
 
-    def preprocess(self, picture: NDArray[np.uint8]) -> tuple[dict[str, NDArray[Any]], Placement]:
-        """(H, W, 3) uint8 RGB -> {"picture": (1, H', W', 3) uint8}, and how the picture lies in it.
+    def preprocess(self, image: NDArray[np.uint8]) -> tuple[dict[str, NDArray[Any]], Placement]:
+        """(H, W, 3) uint8 RGB -> {"image": (1, H', W', 3) uint8}, and how the image lies in it.
 
         Raises:
-            PictureError: the working size would be too large.
+            ImageError: the working size would be too large.
         """
         if self.size.kind != "exact":
-            fitted, placement = imaging.fit(picture, self.size, multiple=self.multiple, kind=self.resize)
-            return {"picture": fitted[None]}, placement
+            fitted, placement = imaging.resize_and_pad(image, self.size, multiple=self.multiple, kind=self.resize)
+            return {"image": fitted[None]}, placement
         size = Size(*self.size.sides_px)
-        cut, placement = imaging.centre_crop(picture, size, crop_ratio=self.crop_ratio, kind=self.resize)
-        return {"picture": cut[None]}, placement
+        cut, placement = imaging.center_crop(image, size, crop_ratio=self.crop_ratio, kind=self.resize)
+        return {"image": cut[None]}, placement
 
     def postprocess(
-        self, raw: Arrays, placement: Placement, picture: NDArray[np.uint8] | None = None
+        self, raw: Arrays, placement: Placement, image: NDArray[np.uint8] | None = None
     ) -> ClassificationResult:
         """{"logits": (1, classes)} -> the result.
 
@@ -148,7 +148,7 @@ class Classification:
         return ClassificationResult(logits, self.class_names, placement)
 
 
-def classification_task(manifest: Manifest, *, size: str | None = None) -> Classification:
+def make_classification_task(manifest: Manifest, *, size: str | None = None) -> Classification:
     """The task of a model that describes itself.
 
     Args:

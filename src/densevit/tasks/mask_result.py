@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from densevit import imaging, masks
-from densevit.core.files import replacing
+from densevit.core.files import write_atomically
 from densevit.imaging import Size, draw
 from densevit.masks import RLE
 from densevit.tasks.result import Drawing
@@ -37,7 +37,7 @@ class Mask:
         score: intersection over union with the true mask, as the model predicts it, about 0..1.
         prompt: which prompt it answers, counted from 0.
         stability: share of the mask that stays when its threshold moves (everything mode), or None.
-        point: (x, y) in picture pixels that it was found from (everything mode), or None.
+        point: (x, y) in image pixels that it was found from (everything mode), or None.
         crop: (x0, y0, x1, y1) of the crop that it was found in (everything mode), or None.
     """
 
@@ -55,7 +55,7 @@ class Mask:
 
     @property
     def box(self) -> tuple[int, int, int, int]:
-        """(x0, y0, x1, y1) in picture pixels, x1 and y1 exclusive; zeros for an empty mask."""
+        """(x0, y0, x1, y1) in image pixels, x1 and y1 exclusive; zeros for an empty mask."""
         return self.rle.box
 
     def decode(self) -> NDArray[np.bool_]:
@@ -87,27 +87,27 @@ class Mask:
 
 @dataclass(frozen=True)
 class MasksResult:
-    """The masks of one picture.
+    """The masks of one image.
 
     Attributes:
         masks: in the order of the prompts, of an ambiguous prompt three one after another; in everything mode
             best first.
-        size: (height, width) of the picture.
-        picture: (H, W, 3) uint8 RGB, or None where it was not kept.
+        size: (height, width) of the image.
+        image: (H, W, 3) uint8 RGB, or None where it was not kept.
         logits: (len(masks), 256, 256) float32 before enlargement, where they were asked for; a row of them is what
             a later prompt takes as its `mask`.
     """
 
     masks: tuple[Mask, ...]
     size: Size
-    picture: NDArray[np.uint8] | None = None
+    image: NDArray[np.uint8] | None = None
     logits: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         if wrong := [mask.rle.size for mask in self.masks if tuple(mask.rle.size) != tuple(self.size)]:
-            raise ValueError(f"a mask is of {wrong[0]}, the picture of {tuple(self.size)}")
-        if self.picture is not None and Size.of(self.picture) != self.size:
-            raise ValueError(f"the picture is of {Size.of(self.picture)}, the masks of {self.size}")
+            raise ValueError(f"a mask is of {wrong[0]}, the image of {tuple(self.size)}")
+        if self.image is not None and Size.of(self.image) != self.size:
+            raise ValueError(f"the image is of {Size.of(self.image)}, the masks of {self.size}")
         if self.logits is not None and len(self.logits) != len(self.masks):
             raise ValueError(f"{len(self.logits)} rows of logits for {len(self.masks)} masks")
 
@@ -127,7 +127,7 @@ class MasksResult:
 
     @property
     def boxes(self) -> NDArray[np.int64]:
-        """(N, 4) x0, y0, x1, y1 in picture pixels, x1 and y1 exclusive."""
+        """(N, 4) x0, y0, x1, y1 in image pixels, x1 and y1 exclusive."""
         return np.array([mask.box for mask in self.masks], np.int64).reshape(-1, 4)
 
     @property
@@ -143,7 +143,7 @@ class MasksResult:
                 chosen[mask.prompt] = index
         order = [chosen[prompt] for prompt in sorted(chosen)]
         logits = None if self.logits is None else self.logits[order]
-        return MasksResult(tuple(self.masks[index] for index in order), self.size, self.picture, logits)
+        return MasksResult(tuple(self.masks[index] for index in order), self.size, self.image, logits)
 
     def labels(self) -> NDArray[np.uint16]:
         """(H, W): 0 where there is no mask, i + 1 for mask i; the smaller of overlapping masks lies on top.
@@ -159,17 +159,17 @@ class MasksResult:
         return labels
 
     def overlay(self, *, opacity: float = 0.5) -> Drawing:
-        """The picture under the masks, each in a colour of its own, smaller ones on top.
+        """The image under the masks, each in a color of its own, smaller ones on top.
 
         Raises:
-            ValueError: the result does not hold the picture.
+            ValueError: the result does not hold the image.
         """
-        if self.picture is None:
-            raise ValueError("this result holds no picture to draw on; use labels()")
+        if self.image is None:
+            raise ValueError("this result holds no image to draw on; use labels()")
         labels = self.labels()
         palette = draw.default_palette(max(1, len(self.masks)))
-        drawn = draw.overlay(self.picture, labels.astype(np.int64) - 1, palette, opacity=opacity)
-        return Drawing(np.where(labels[..., None] > 0, drawn, self.picture))
+        drawn = draw.overlay(self.image, labels.astype(np.int64) - 1, palette, opacity=opacity)
+        return Drawing(np.where(labels[..., None] > 0, drawn, self.image))
 
     def to_coco(self, *, compressed: bool = True) -> list[dict[str, Any]]:
         """One annotation per mask, see `Mask.to_coco`."""
@@ -188,7 +188,7 @@ class MasksResult:
 
         Args:
             path: folder and stem; "out/street" gives "out/street.masks.jpg" and so on. Folders are made.
-            formats: overlay (JPEG), png (a folder "out/street.masks" with a black and white picture per mask), rle
+            formats: overlay (JPEG), png (a folder "out/street.masks" with a black and white image per mask), rle
                 (JSON of COCO annotations), json (boxes, areas, scores, and outlines as polygons).
 
         Returns:
@@ -208,7 +208,7 @@ class MasksResult:
             case "overlay":
                 self.overlay().save(target)
             case "png":
-                return self._write_pictures(target)
+                return self._write_images(target)
             case "rle":
                 _write_json({"size": list(self.size), "annotations": self.to_coco()}, target)
             case "json":
@@ -218,7 +218,7 @@ class MasksResult:
                 _write_json(report, target)
         return [target]
 
-    def _write_pictures(self, folder: Path) -> list[Path]:
+    def _write_images(self, folder: Path) -> list[Path]:
         folder.mkdir(exist_ok=True)
         digits = len(str(max(0, len(self.masks) - 1)))
         # an earlier, longer answer must not leave masks among these
@@ -232,5 +232,5 @@ class MasksResult:
 
 
 def _write_json(value: Any, target: Path) -> None:
-    with replacing(target) as temporary:
+    with write_atomically(target) as temporary:
         temporary.write_text(json.dumps(value) + "\n", encoding="utf-8")

@@ -1,10 +1,10 @@
-"""The decoder's masks at the picture's size, computed only where a mask can be.
+"""The decoder's masks at the image's size, computed only where a mask can be.
 
-The published postprocessing enlarges logits of 256x256 to the frame of 1024, crops what the picture fills, and
-resizes that to the picture, bilinearly both times (no antialiasing, half-pixel centres). Both steps are linear and
+The published postprocessing enlarges logits of 256x256 to the frame of 1024, crops what the image fills, and
+resizes that to the image, bilinearly both times (no antialiasing, half-pixel centers). Both steps are linear and
 separable, so that together they are one matrix for the rows and one for the columns. Each row and column of the
-picture mixes three neighbouring cells at most, with weights that sum to 1: where all cells near are below a
-threshold, so is the picture, and nothing has to be computed.
+image mixes three neighboring cells at most, with weights that sum to 1: where all cells near are below a
+threshold, so is the image, and nothing has to be computed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PART_ROWS, _PART_COLUMNS = 512, 128
 
 @dataclass(frozen=True)
 class Window:
-    """Part of a picture-sized map: `values` lie at row `top` and column `left`; elsewhere nothing is."""
+    """Part of an image-sized map: `values` lie at row `top` and column `left`; elsewhere nothing is."""
 
     values: NDArray[np.bool_]
     top: int
@@ -40,17 +40,17 @@ class Window:
 
 
 class MaskUpsampling:
-    """From cells of the decoder's masks to pixels of one picture.
+    """From cells of the decoder's masks to pixels of one image.
 
     Args:
-        content: what the picture was resized to in the frame.
-        picture: the picture's own size.
+        content: what the image was resized to in the frame.
+        image: the image's own size.
     """
 
-    def __init__(self, content: Size, picture: Size) -> None:
-        self.picture = picture
-        self.rows = _Axis(content.height, picture.height)
-        self.columns = _Axis(content.width, picture.width)
+    def __init__(self, content: Size, image: Size) -> None:
+        self.image = image
+        self.rows = _Axis(content.height, image.height)
+        self.columns = _Axis(content.width, image.width)
 
     def above(self, logits: NDArray[np.float32], threshold: float = 0.0) -> Window:
         """Where the enlarged logits exceed a threshold.
@@ -103,7 +103,7 @@ class MaskUpsampling:
         if self.rows.sparse or self.columns.sparse:
             return None
         inside = logits > 0
-        # what lies beyond the picture says nothing of it
+        # what lies beyond the image says nothing of it
         solid = _eroded(inside)[: self.rows.cells, : self.columns.cells]
         if not solid.any():
             return None
@@ -120,15 +120,15 @@ class MaskUpsampling:
         )
 
     def enlarged(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(256, 256) -> all of the picture, (H, W)."""
-        height, width = self.picture
+        """(256, 256) -> all of the image, (H, W)."""
+        height, width = self.image
         values = np.empty((height, width), np.float32)
         for part, found in self._parts(logits, (0, height), (0, width)):
             values[part] = found
         return values
 
     def _touched(self, cells: Any) -> tuple[tuple[int, int], tuple[int, int]]:
-        """(256, 256) bool -> the picture's rows and columns that mix any of them; both or none."""
+        """(256, 256) bool -> the image's rows and columns that mix any of them; both or none."""
         rows, columns = self.rows.touched(cells.any(axis=1)), self.columns.touched(cells.any(axis=0))
         return ((0, 0), (0, 0)) if rows[0] == rows[1] or columns[0] == columns[1] else (rows, columns)
 
@@ -153,11 +153,11 @@ class MaskUpsampling:
 class _Axis:
     """One direction: which cells each pixel mixes, and how."""
 
-    def __init__(self, content_px: int, picture_px: int) -> None:
-        inner, inner_share = _taps(content_px, picture_px, content_px / picture_px)
+    def __init__(self, content_px: int, image_px: int) -> None:
+        inner, inner_share = _taps(content_px, image_px, content_px / image_px)
         cells, cell_share = _taps(MASK_SIDE, FRAME_PX, MASK_SIDE / FRAME_PX)
-        self._weights = np.zeros((picture_px, MASK_SIDE), np.float32)
-        pixels = np.arange(picture_px)
+        self._weights = np.zeros((image_px, MASK_SIDE), np.float32)
+        pixels = np.arange(image_px)
         for step in range(2):
             for tap in range(2):
                 weight = inner_share[:, step] * cell_share[inner[:, step], tap]
@@ -165,9 +165,9 @@ class _Axis:
         # both grow with the pixel
         self._first = cells[inner[:, 0], 0]
         self._last = cells[inner[:, 1], 1]
-        # that the picture covers; where there are fewer pixels, some cells have none near their centre
+        # that the image covers; where there are fewer pixels, some cells have none near their center
         self.cells = int(self._last[-1]) + 1
-        self.sparse = picture_px < self.cells
+        self.sparse = image_px < self.cells
 
     def touched(self, cells: Any) -> tuple[int, int]:
         """(256,) bool -> first pixel and the one behind the last that mix cells from the first set to the last."""
@@ -179,7 +179,7 @@ class _Axis:
         return (start, end) if start < end else (0, 0)
 
     def surely(self, cells: Any) -> tuple[int, int] | None:
-        """(256,) bool -> first and last pixel that mix nothing but the neighbours of the first and last cell set.
+        """(256,) bool -> first and last pixel that mix nothing but the neighbors of the first and last cell set.
 
         None where there is no such pixel.
         """
@@ -199,14 +199,14 @@ class _Axis:
 
 
 def _eroded(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Cells whose eight neighbours are set too, as far as there are any."""
+    """Cells whose eight neighbors are set too, as far as there are any."""
     padded = np.pad(cells, 1, constant_values=True)
     rows = padded[:-2] & padded[1:-1] & padded[2:]
     return rows[:, :-2] & rows[:, 1:-1] & rows[:, 2:]
 
 
 def _taps(cells: int, pixels: int, scale: float) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """(pixels, 2) neighbours on the coarse side of each pixel, and their shares."""
+    """(pixels, 2) neighbors on the coarse side of each pixel, and their shares."""
     place = np.maximum((np.arange(pixels) + 0.5) * scale - 0.5, 0)
     lower = np.minimum(place.astype(np.intp), cells - 1)
     share = place - lower

@@ -1,4 +1,4 @@
-"""Promptable masks (Segment Anything): the picture is embedded once, prompts are answered from the embedding."""
+"""Promptable masks (Segment Anything): the image is embedded once, prompts are answered from the embedding."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from densevit.variants.segment_anything import EMBEDDING_SHAPE, FRAME_PX, MASK_S
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture that has been embedded.
+    """An image that has been embedded.
 
     Attributes:
         embedding: (256, 64, 64) float32; covers the network's whole square input.
-        placement: how the picture lies in that input.
-        picture: (H, W, 3) uint8 RGB, or None where it was not kept.
+        placement: how the image lies in that input.
+        image: (H, W, 3) uint8 RGB, or None where it was not kept.
     """
 
     embedding: NDArray[np.float32]
     placement: Placement
-    picture: NDArray[np.uint8] | None = None
+    image: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         if self.embedding.shape != EMBEDDING_SHAPE:
@@ -43,8 +43,8 @@ class Promptable:
         mean: of the channels in 0..1.
         std: of the channels.
         size: the longer side; at most `side_px`.
-        side_px: height and width of the encoder's input; what the picture leaves free is zero.
-        resize: how pictures are brought to the working size.
+        side_px: height and width of the encoder's input; what the image leaves free is zero.
+        resize: how images are brought to the working size.
     """
 
     class_names: tuple[str, ...] = ()
@@ -69,7 +69,7 @@ class Promptable:
     def signatures(self) -> Mapping[str, Signature]:
         """Four functions.
 
-        "encode_image": normalised square pictures -> embeddings. "decode_masks": one embedding and prompts (see
+        "encode_image": normalized square images -> embeddings. "decode_masks": one embedding and prompts (see
         `densevit.tasks.prompts`) -> masks, the first of each prompt's four for clear prompts, the others for
         ambiguous ones, and their predicted quality. "refine_masks": the same with a mask prompt each.
         "propose_masks": the same as "decode_masks", without the masks of prompts none of whose three for ambiguous
@@ -96,20 +96,20 @@ class Promptable:
             "propose_masks": Signature((*prompts, least_score), (replace(answers[0], shape=kept), answers[1])),
         }
 
-    def preprocess(self, picture: NDArray[np.uint8]) -> tuple[dict[str, NDArray[Any]], Placement]:
-        """(H, W, 3) uint8 RGB -> {"image": (1, 3, S, S) float32}, padded right and bottom after normalisation.
+    def preprocess(self, image: NDArray[np.uint8]) -> tuple[dict[str, NDArray[Any]], Placement]:
+        """(H, W, 3) uint8 RGB -> {"image": (1, 3, S, S) float32}, padded right and bottom after normalization.
 
         Raises:
-            PictureError: the working size would be too large.
+            ImageError: the working size would be too large.
         """
-        fitted, placement = imaging.fit(picture, self.size, multiple=self.side_px, kind=self.resize)
+        fitted, placement = imaging.resize_and_pad(image, self.size, multiple=self.side_px, kind=self.resize)
         height, width = placement.content
-        image = np.zeros((1, len(self._mean), *placement.tensor), np.float32)
-        normalised = (fitted[:height, :width].astype(np.float32) - self._mean) / self._std
-        image[0, :, :height, :width] = normalised.transpose(2, 0, 1)
-        return {"image": image}, placement
+        tensor = np.zeros((1, len(self._mean), *placement.tensor), np.float32)
+        normalized = (fitted[:height, :width].astype(np.float32) - self._mean) / self._std
+        tensor[0, :, :height, :width] = normalized.transpose(2, 0, 1)
+        return {"image": tensor}, placement
 
-    def postprocess(self, raw: Arrays, placement: Placement, picture: NDArray[np.uint8] | None = None) -> Scene:
+    def postprocess(self, raw: Arrays, placement: Placement, image: NDArray[np.uint8] | None = None) -> Scene:
         """{"embedding": (1, 256, 64, 64)} -> the scene.
 
         Raises:
@@ -118,23 +118,23 @@ class Promptable:
         (spec,) = self.signatures["encode_image"].outputs
         spec.check(raw[spec.name])
         (embedding,) = raw[spec.name]
-        return Scene(embedding, placement, picture)
+        return Scene(embedding, placement, image)
 
     def content_in_frame(self, placement: Placement) -> Size:
-        """What a picture fills of the frame of 1024 that prompts and masks refer to.
+        """What an image fills of the frame of 1024 that prompts and masks refer to.
 
         It is resized there on its own, not scaled from the encoder's input: rounding differs by a pixel.
         """
         (side,) = self.size.sides_px
         policy = SizePolicy("long", (max(1, side * FRAME_PX // self.side_px),))
-        return policy.working_size(placement.picture)
+        return policy.working_size(placement.image)
 
     def upsampling(self, placement: Placement) -> MaskUpsampling:
-        """From the decoder's masks to pixels of the picture."""
-        return MaskUpsampling(self.content_in_frame(placement), placement.picture)
+        """From the decoder's masks to pixels of the image."""
+        return MaskUpsampling(self.content_in_frame(placement), placement.image)
 
 
-def promptable_task(manifest: Manifest, *, size: str | None = None) -> Promptable:
+def make_promptable_task(manifest: Manifest, *, size: str | None = None) -> Promptable:
     """The task of a model that describes itself.
 
     Args:

@@ -1,6 +1,6 @@
 """What a user points at becomes what the mask decoder reads: checked, in one frame for all models.
 
-Segment Anything, arXiv 2304.02643, appendix A. The frame is the square of 1024 pixels whose upper left the picture
+Segment Anything, arXiv 2304.02643, appendix A. The frame is the square of 1024 pixels whose upper left the image
 fills after resizing its longer side to 1024, also for encoders that see 512 (reference of EfficientViT-SAM).
 """
 
@@ -56,7 +56,7 @@ class Prompts:
 
 
 def prompts_in_frame(
-    picture: Size,
+    image: Size,
     content: Size,
     *,
     points: ArrayLike | None = None,
@@ -67,25 +67,25 @@ def prompts_in_frame(
     """Checks prompts, and expresses them in the frame.
 
     Args:
-        picture: (height, width) that the prompts refer to.
+        image: (height, width) that the prompts refer to.
         content: what it was resized to in the frame.
-        points: (P, 2) points (x, y) of one prompt, or (N, P, 2) of N prompts, in picture pixels: 0..width and
+        points: (P, 2) points (x, y) of one prompt, or (N, P, 2) of N prompts, in image pixels: 0..width and
             0..height.
         labels: (P,) or (N, P): 1 for what belongs to the object, 0 for what does not, -1 for no point, whose
             place is ignored; all 1 when None.
-        boxes: (4,) or (N, 4): left, top, right, bottom in picture pixels. What reaches beyond the picture is cut
+        boxes: (4,) or (N, 4): left, top, right, bottom in image pixels. What reaches beyond the image is cut
             off.
-        mask: (256, 256) or (N, 256, 256) logits of an earlier answer for the same picture.
+        mask: (256, 256) or (N, 256, 256) logits of an earlier answer for the same image.
 
     Raises:
-        ValueError: nothing given, shapes that do not fit together, what is no number, points outside the picture,
-            boxes without area or outside the picture; says which.
+        ValueError: nothing given, shapes that do not fit together, what is no number, points outside the image,
+            boxes without area or outside the image; says which.
     """
     given_points = None if points is None else _array("points", points)
     if labels is not None and given_points is None:
         raise ValueError("labels belong to points; give points too")
-    places, kinds = _points(given_points, labels, picture)
-    corners = None if boxes is None else _boxes(_array("boxes", boxes), picture)
+    places, kinds = _points(given_points, labels, image)
+    corners = None if boxes is None else _boxes(_array("boxes", boxes), image)
     masks = None if mask is None else _masks(_array("mask", mask))
     counts = {
         name: len(part)
@@ -101,7 +101,7 @@ def prompts_in_frame(
     if count > MAX_PROMPTS:
         raise ValueError(f"{count:,} prompts in one call, allowed are {MAX_PROMPTS:,}; give them in parts")
     tokens, token_labels = _joined(count, places, kinds, corners)
-    scale = np.array([content.width / picture.width, content.height / picture.height])
+    scale = np.array([content.width / image.width, content.height / image.height])
     single = (
         places is not None
         and corners is None
@@ -127,7 +127,7 @@ def _array(name: str, values: ArrayLike) -> NDArray[np.float64]:
 
 
 def _points(
-    points: NDArray[np.float64] | None, labels: ArrayLike | None, picture: Size
+    points: NDArray[np.float64] | None, labels: ArrayLike | None, image: Size
 ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64]]:
     """-> (N, P, 2) or None, and (N, P)."""
     if points is None:
@@ -144,29 +144,27 @@ def _points(
         raise ValueError(f"labels must be {points.shape[:2]} for points of {points.shape}, got {kinds.shape}")
     if not np.isin(kinds, (NOT_A_POINT, BACKGROUND, FOREGROUND)).all():
         raise ValueError("labels must be 1 (belongs to the object), 0 (does not) or -1 (no point)")
-    outside = ((points < 0) | (points > (picture.width, picture.height))).any(axis=2) & (kinds != NOT_A_POINT)
+    outside = ((points < 0) | (points > (image.width, image.height))).any(axis=2) & (kinds != NOT_A_POINT)
     if outside.any():
         row, column = (int(index) for index in np.argwhere(outside)[0])
         x, y = points[row, column]
         raise ValueError(
-            f"point {column} of prompt {row}, ({x:g}, {y:g}), lies outside the picture of {picture.width} x "
-            f"{picture.height} (width x height)"
+            f"point {column} of prompt {row}, ({x:g}, {y:g}), lies outside the image of {image.width} x "
+            f"{image.height} (width x height)"
         )
     return points, kinds
 
 
-def _boxes(boxes: NDArray[np.float64], picture: Size) -> NDArray[np.float64]:
-    """-> (N, 2, 2), both corners of each within the picture."""
+def _boxes(boxes: NDArray[np.float64], image: Size) -> NDArray[np.float64]:
+    """-> (N, 2, 2), both corners of each within the image."""
     if boxes.ndim == 1 and boxes.size == 4:
         boxes = boxes[None]
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise ValueError(f"boxes must be (4,) or (N, 4), each left, top, right, bottom, got {boxes.shape}")
     corners = boxes.reshape(-1, 2, 2)
     _refuse_boxes(corners, "is empty or inverted: left, top must be less than right, bottom")
-    corners = corners.clip(0, (picture.width, picture.height))
-    _refuse_boxes(
-        corners, f"lies outside the picture of {picture.width} x {picture.height} (width x height)", boxes
-    )
+    corners = corners.clip(0, (image.width, image.height))
+    _refuse_boxes(corners, f"lies outside the image of {image.width} x {image.height} (width x height)", boxes)
     return corners
 
 
@@ -209,7 +207,7 @@ def _joined(
     return np.concatenate(places, axis=1), np.concatenate(kinds, axis=1)
 
 
-def answered(raw: Arrays, *, multimask: bool) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def select_masks(raw: Arrays, *, multimask: bool) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The decoder's masks that are asked for: the three of an ambiguous prompt, or the one of a clear one.
 
     Args:

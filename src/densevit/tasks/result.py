@@ -14,7 +14,7 @@ from densevit import imaging
 
 @dataclass(frozen=True)
 class Drawing:
-    """A picture that was drawn: (H, W, 3) uint8 RGB in `array`."""
+    """An image that was drawn: (H, W, 3) uint8 RGB in `array`."""
 
     array: NDArray[np.uint8]
 

@@ -1,4 +1,4 @@
-"""Semantic segmentation: a class for every pixel of the picture."""
+"""Semantic segmentation: a class for every pixel of the image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from densevit import imaging
-from densevit.core.files import replacing
+from densevit.core.files import write_atomically
 from densevit.core.manifest import Manifest
 from densevit.imaging import Placement, Size, SizePolicy, draw
 from densevit.labels import Align, full_resolution_confidence, full_resolution_labels
@@ -39,8 +39,8 @@ class SegmentationResult:
         class_names: one name per class.
         palette: (classes, 3) uint8 RGB.
         logits: (classes, h, w) float32 as the network gave them, before any upsampling.
-        placement: how the picture lay in the network's input.
-        picture: (H, W, 3) uint8 RGB, or None where only the logits were kept.
+        placement: how the image lay in the network's input.
+        image: (H, W, 3) uint8 RGB, or None where only the logits were kept.
         align: how the logits were upsampled.
     """
 
@@ -49,20 +49,20 @@ class SegmentationResult:
     palette: NDArray[np.uint8]
     logits: NDArray[np.float32]
     placement: Placement
-    picture: NDArray[np.uint8] | None = None
+    image: NDArray[np.uint8] | None = None
     align: Align = "bilinear"
 
     def __post_init__(self) -> None:
-        if self.labels.shape != tuple(self.placement.picture):
-            raise ValueError(f"labels are {self.labels.shape}, the picture is {self.placement.picture}")
+        if self.labels.shape != tuple(self.placement.image):
+            raise ValueError(f"labels are {self.labels.shape}, the image is {self.placement.image}")
         if not len(self.class_names) == len(self.palette) == len(self.logits):
             raise ValueError(
-                f"{len(self.class_names)} names, {len(self.palette)} colours, {len(self.logits)} logits: "
+                f"{len(self.class_names)} names, {len(self.palette)} colors, {len(self.logits)} logits: "
                 "there must be one of each per class"
             )
 
     def fractions(self) -> dict[str, float]:
-        """Share of the picture that each class covers, 0..1, for the classes that occur, largest first."""
+        """Share of the image that each class covers, 0..1, for the classes that occur, largest first."""
         counts = np.bincount(self.labels.ravel(), minlength=len(self.class_names))
         order = np.argsort(-counts, kind="stable")
         total = self.labels.size
@@ -71,21 +71,21 @@ class SegmentationResult:
     def confidence(self) -> NDArray[np.float32]:
         """(H, W) float32: the probability, 0..1, that the network gives to each pixel's label."""
         scale = self.placement.scale_to(Size(*self.logits.shape[1:]))
-        return full_resolution_confidence(self.logits, self.placement.picture, scale=scale, align=self.align)
+        return full_resolution_confidence(self.logits, self.placement.image, scale=scale, align=self.align)
 
     def color(self) -> NDArray[np.uint8]:
-        """(H, W, 3) uint8 RGB: every pixel in the colour of its class."""
+        """(H, W, 3) uint8 RGB: every pixel in the color of its class."""
         return draw.colorize(self.labels, self.palette)
 
     def overlay(self, *, opacity: float = 0.5) -> Drawing:
-        """The picture under the colours of its classes.
+        """The image under the colors of its classes.
 
         Raises:
-            ValueError: the result does not hold the picture.
+            ValueError: the result does not hold the image.
         """
-        if self.picture is None:
-            raise ValueError("this result holds no picture to draw on; use color()")
-        return Drawing(draw.overlay(self.picture, self.labels, self.palette, opacity=opacity))
+        if self.image is None:
+            raise ValueError("this result holds no image to draw on; use color()")
+        return Drawing(draw.overlay(self.image, self.labels, self.palette, opacity=opacity))
 
     def to_json(self) -> dict[str, Any]:
         """What the result says in numbers."""
@@ -127,7 +127,7 @@ class SegmentationResult:
             case "color":
                 imaging.save(self.color(), target)
             case "json":
-                with replacing(target) as temporary:
+                with write_atomically(target) as temporary:
                     temporary.write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
 
 
@@ -139,9 +139,9 @@ class Segmentation:
         palette: (classes, 3) uint8 RGB.
         size: at which size the network works.
         multiple: sides of the network's input are multiples of this.
-        resize: how pictures are brought to the working size.
+        resize: how images are brought to the working size.
         align: how logits are upsampled.
-        channels: of the picture.
+        channels: of the image.
     """
 
     def __init__(
@@ -156,7 +156,7 @@ class Segmentation:
         channels: int = 3,
     ) -> None:
         if len(class_names) != len(palette):
-            raise ValueError(f"{len(class_names)} class names for {len(palette)} colours")
+            raise ValueError(f"{len(class_names)} class names for {len(palette)} colors")
         self.class_names = tuple(class_names)
         self.palette = palette
         self.size = size
@@ -167,24 +167,24 @@ class Segmentation:
 
     @property
     def signatures(self) -> Mapping[str, Signature]:
-        """One function: pictures as they are -> logits at an eighth of their size."""
-        picture = TensorSpec("picture", "uint8", ("batch", "height", "width", self.channels))
+        """One function: images as they are -> logits at an eighth of their size."""
+        image = TensorSpec("image", "uint8", ("batch", "height", "width", self.channels))
         logits = TensorSpec("logits", "float32", ("batch", len(self.class_names), "rows", "columns"))
-        return {"forward": Signature((picture,), (logits,))}
+        return {"forward": Signature((image,), (logits,))}
 
-    def preprocess(self, picture: NDArray[np.uint8]) -> tuple[dict[str, NDArray[Any]], Placement]:
-        """(H, W, 3) uint8 RGB -> {"picture": (1, H', W', 3) uint8}, and how the picture lies in it.
+    def preprocess(self, image: NDArray[np.uint8]) -> tuple[dict[str, NDArray[Any]], Placement]:
+        """(H, W, 3) uint8 RGB -> {"image": (1, H', W', 3) uint8}, and how the image lies in it.
 
         Raises:
-            PictureError: the working size would be too large.
+            ImageError: the working size would be too large.
         """
-        fitted, placement = imaging.fit(picture, self.size, multiple=self.multiple, kind=self.resize)
-        return {"picture": fitted[None]}, placement
+        fitted, placement = imaging.resize_and_pad(image, self.size, multiple=self.multiple, kind=self.resize)
+        return {"image": fitted[None]}, placement
 
     def postprocess(
-        self, raw: Arrays, placement: Placement, picture: NDArray[np.uint8] | None = None
+        self, raw: Arrays, placement: Placement, image: NDArray[np.uint8] | None = None
     ) -> SegmentationResult:
-        """{"logits": (1, classes, h, w)} -> labels at the picture's own size, by the exact label map.
+        """{"logits": (1, classes, h, w)} -> labels at the image's own size, by the exact label map.
 
         Raises:
             ValueError: logits of another shape.
@@ -193,11 +193,11 @@ class Segmentation:
         spec.check(raw[spec.name])
         (logits,) = raw[spec.name]
         scale = placement.scale_to(Size(*logits.shape[1:]))
-        labels = full_resolution_labels(logits, placement.picture, scale=scale, align=self.align)
-        return SegmentationResult(labels, self.class_names, self.palette, logits, placement, picture, self.align)
+        labels = full_resolution_labels(logits, placement.image, scale=scale, align=self.align)
+        return SegmentationResult(labels, self.class_names, self.palette, logits, placement, image, self.align)
 
 
-def segmentation_task(manifest: Manifest, *, size: str | None = None) -> Segmentation:
+def make_segmentation_task(manifest: Manifest, *, size: str | None = None) -> Segmentation:
     """The task of a model that describes itself.
 
     Args:

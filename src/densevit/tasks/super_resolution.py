@@ -1,4 +1,4 @@
-"""Super-resolution: a picture of several times the height and width."""
+"""Super-resolution: an image of several times the height and width."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from densevit import imaging
 from densevit.core.manifest import Manifest
-from densevit.imaging import Photo, Picture, Placement, Size, SizePolicy
+from densevit.imaging import ImageSource, Photo, Placement, Size, SizePolicy
 from densevit.imaging.photo import Pixels
 from densevit.imaging.tiling import Tile, tiles
 from densevit.tasks.base import Arrays, Signature, TensorSpec
@@ -20,55 +20,55 @@ from densevit.tasks.result import Drawing
 from densevit.variants import SUPER_RESOLUTION
 
 DEFAULT_TILE_PX = 512
-"""Side of what the network sees at once, where the picture is larger and nothing else is asked for."""
+"""Side of what the network sees at once, where the image is larger and nothing else is asked for."""
 
 HALO_PX = 32
 """At each side of a tile; more than the 20 pixels that the convolutions at full resolution reach."""
 
 
-def cropped_to_multiple(picture: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
+def crop_to_multiple(image: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
     """(H, W, 3) without the last rows and columns beyond a multiple of the scale."""
-    height, width = (side - side % scale for side in picture.shape[:2])
-    return picture[:height, :width]
+    height, width = (side - side % scale for side in image.shape[:2])
+    return image[:height, :width]
 
 
-def shrunk(picture: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
+def downscale(image: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
     """(H, W, 3), sides multiples of the scale -> (H / scale, W / scale, 3), by MATLAB's antialiased bicubic."""
-    height, width = picture.shape[:2]
-    return imaging.resize(picture, Size(height // scale, width // scale), "matlab_bicubic")
+    height, width = image.shape[:2]
+    return imaging.resize(image, Size(height // scale, width // scale), "matlab_bicubic")
 
 
 @dataclass(frozen=True)
 class SuperResolutionResult:
-    """An enlarged picture.
+    """An enlarged image.
 
     Attributes:
-        image: (H * scale, W * scale, 3) RGB, of the type of the picture, uint8 or uint16.
-        picture: (H, W, 3) RGB: what was enlarged.
+        image: (H * scale, W * scale, 3) RGB, of the type of the original, uint8 or uint16.
+        original: (H, W, 3) RGB: what was enlarged.
         scale: of height and width.
-        alpha: (H * scale, W * scale) of the same type, None for an opaque picture.
-        icc_profile: the colour profile of both, None where there is none.
+        alpha: (H * scale, W * scale) of the same type, None for an opaque image.
+        icc_profile: the color profile of both, None where there is none.
     """
 
     image: Pixels
-    picture: Pixels
+    original: Pixels
     scale: int
     alpha: Pixels | None = None
     icc_profile: bytes | None = None
 
     def __post_init__(self) -> None:
-        height, width = self.picture.shape[:2]
+        height, width = self.original.shape[:2]
         expected = (height * self.scale, width * self.scale, 3)
-        if self.image.shape != expected or self.image.dtype != self.picture.dtype:
+        if self.image.shape != expected or self.image.dtype != self.original.dtype:
             raise ValueError(f"the image is {self.image.dtype} {self.image.shape}, must be {expected}")
 
     @property
     def photo(self) -> Photo:
-        """The enlarged picture with transparency and profile."""
+        """The enlarged image with transparency and profile."""
         return Photo(self.image, self.alpha, self.icc_profile)
 
     def save(self, path: str | Path) -> Path:
-        """Writes the enlarged picture in the format of the suffix; folders are made.
+        """Writes the enlarged image in the format of the suffix; folders are made.
 
         Returns:
             The file written.
@@ -83,7 +83,7 @@ class SuperResolutionResult:
 
     def compare(self) -> Drawing:
         """Bicubic enlargement on the left, the model's on the right, with 8 bits and without transparency."""
-        small = Photo(self.picture).eight_bits()
+        small = Photo(self.original).eight_bits()
         bicubic = _clipped(imaging.enlarge(small, self.scale), small.dtype)
         return Drawing(np.concatenate([bicubic, Photo(self.image).eight_bits()], axis=1).astype(np.uint8))
 
@@ -99,11 +99,11 @@ class SuperResolution:
     Args:
         scale: of height and width.
         multiple: sides of the network's input are multiples of this.
-        channels: of the picture.
+        channels: of the image.
 
     Attributes:
-        tile_px: side of what the network sees at once, a multiple of `multiple`; larger pictures are taken in
-            pieces. None: the whole picture, however large.
+        tile_px: side of what the network sees at once, a multiple of `multiple`; larger images are taken in
+            pieces. None: the whole image, however large.
     """
 
     class_names: tuple[str, ...] = ()
@@ -122,36 +122,34 @@ class SuperResolution:
 
     @property
     def signatures(self) -> Mapping[str, Signature]:
-        """One function: pictures in 0..1 -> enlarged ones, not clipped."""
-        picture = TensorSpec("picture", "float32", ("batch", self.channels, "height", "width"))
+        """One function: images in 0..1 -> enlarged ones, not clipped."""
+        image = TensorSpec("image", "float32", ("batch", self.channels, "height", "width"))
         enlarged = TensorSpec("enlarged", "float32", ("batch", self.channels, "rows", "columns"))
-        return {"forward": Signature((picture,), (enlarged,))}
+        return {"forward": Signature((image,), (enlarged,))}
 
-    def preprocess(self, picture: Pixels) -> tuple[dict[str, NDArray[Any]], Placement]:
-        """(H, W, 3) uint8 or uint16 RGB -> {"picture": (1, 3, H', W') float32}, and how it lies in it.
+    def preprocess(self, image: Pixels) -> tuple[dict[str, NDArray[Any]], Placement]:
+        """(H, W, 3) uint8 or uint16 RGB -> {"image": (1, 3, H', W') float32}, and how it lies in it.
 
         It is padded right and bottom by repeating its edge.
         """
-        size = Size.of(picture)
+        size = Size.of(image)
         height, width = (-(-side // self.multiple) * self.multiple for side in size)
-        values = picture.astype(np.float32) / np.float32(np.iinfo(picture.dtype).max)
+        values = image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max)
         padding = ((0, height - size.height), (0, width - size.width), (0, 0))
         tensor = np.ascontiguousarray(np.pad(values, padding, mode="edge").transpose(2, 0, 1)[None])
-        return {"picture": tensor}, Placement(size, size, Size(height, width))
+        return {"image": tensor}, Placement(size, size, Size(height, width))
 
-    def postprocess(
-        self, raw: Arrays, placement: Placement, picture: Pixels | None = None
-    ) -> SuperResolutionResult:
-        """{"enlarged": (1, 3, H' * scale, W' * scale)} -> the picture, rounded to the type of `picture`.
+    def postprocess(self, raw: Arrays, placement: Placement, image: Pixels | None = None) -> SuperResolutionResult:
+        """{"enlarged": (1, 3, H' * scale, W' * scale)} -> the image, rounded to the type of `image`.
 
         Raises:
-            ValueError: no picture, or an enlarged one of another shape.
+            ValueError: no image, or an enlarged one of another shape.
         """
-        if picture is None:
-            raise ValueError("postprocess needs the picture that was enlarged")
-        height, width = (side * self.scale for side in placement.picture)
-        image = _rounded(self._enlarged(raw)[:height, :width], picture.dtype)
-        return SuperResolutionResult(image, picture, self.scale)
+        if image is None:
+            raise ValueError("postprocess needs the image that was enlarged")
+        height, width = (side * self.scale for side in placement.image)
+        enlarged = _rounded(self._enlarged(raw)[:height, :width], image.dtype)
+        return SuperResolutionResult(enlarged, image, self.scale)
 
     def _enlarged(self, raw: Arrays) -> NDArray[np.float32]:
         """-> (H' * scale, W' * scale, 3) in 0..1."""
@@ -160,8 +158,8 @@ class SuperResolution:
         enlarged: NDArray[np.float32] = raw[spec.name][0].transpose(1, 2, 0)
         return enlarged
 
-    def read(self, source: Picture, *, max_pixels: int) -> Photo:
-        """Reads a picture with its depth, transparency and profile; see `imaging.read_photo`."""
+    def read(self, source: ImageSource, *, max_pixels: int) -> Photo:
+        """Reads an image with its depth, transparency and profile; see `imaging.read_photo`."""
         return imaging.read_photo(source, max_pixels=max_pixels)
 
     def answer(self, photo: Photo, run: Callable[[Arrays], Arrays]) -> SuperResolutionResult:
@@ -209,18 +207,18 @@ def _clipped(values: NDArray[np.float32], dtype: np.dtype[Any]) -> Pixels:
     return np.clip(np.rint(values), 0, np.iinfo(dtype).max).astype(dtype)
 
 
-def super_resolution_task(manifest: Manifest, *, size: str | None = None) -> SuperResolution:
+def make_super_resolution_task(manifest: Manifest, *, size: str | None = None) -> SuperResolution:
     """The task of a model that describes itself.
 
     Args:
         manifest: of the model; its architecture states the scale.
-        size: "native" or "published", which are the same: pictures are enlarged as they are.
+        size: "native" or "published", which are the same: images are enlarged as they are.
 
     Raises:
         ValueError: another size, or an architecture that this version does not know.
     """
     if size not in (None, "native", "published"):
-        raise ValueError(f"size: got {size!r}; super-resolution takes pictures at their own size: native")
+        raise ValueError(f"size: got {size!r}; super-resolution takes images at their own size: native")
     if manifest.architecture not in SUPER_RESOLUTION:
         known = ", ".join(SUPER_RESOLUTION)
         raise ValueError(f"{manifest.name}: unknown architecture {manifest.architecture!r}; known: {known}")

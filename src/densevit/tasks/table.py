@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from densevit.core.manifest import Manifest, ManifestError
-from densevit.tasks.classification import Classification, classification_task
-from densevit.tasks.promptable import Promptable, promptable_task
-from densevit.tasks.segmentation import Segmentation, segmentation_task
-from densevit.tasks.super_resolution import SuperResolution, super_resolution_task
+from densevit.tasks.classification import Classification, make_classification_task
+from densevit.tasks.promptable import Promptable, make_promptable_task
+from densevit.tasks.segmentation import Segmentation, make_segmentation_task
+from densevit.tasks.super_resolution import SuperResolution, make_super_resolution_task
 
 AnyTask: TypeAlias = Segmentation | Classification | Promptable | SuperResolution
 """What a model may be asked."""
 
 
-def task_for(manifest: Manifest, *, size: str | None = None) -> AnyTask:
+def make_task(manifest: Manifest, *, size: str | None = None) -> AnyTask:
     """The task of a model that describes itself.
 
     Args:
@@ -27,13 +27,13 @@ def task_for(manifest: Manifest, *, size: str | None = None) -> AnyTask:
     """
     match manifest.task:
         case "segmentation":
-            return segmentation_task(manifest, size=size)
+            return make_segmentation_task(manifest, size=size)
         case "classification":
-            return classification_task(manifest, size=size)
+            return make_classification_task(manifest, size=size)
         case "promptable":
-            return promptable_task(manifest, size=size)
+            return make_promptable_task(manifest, size=size)
         case "super_resolution":
-            return super_resolution_task(manifest, size=size)
+            return make_super_resolution_task(manifest, size=size)
         case _:
             raise ManifestError(
                 f"{manifest.name}: task {manifest.task!r} is not known to this version of densevit"

@@ -1,4 +1,4 @@
-"""Joint random crop, scale, flip and colour of a picture and everything that lies on it.
+"""Joint random crop, scale, flip and color of an image and everything that lies on it.
 
 Every choice comes from the generator that is passed in, drawn on the CPU, so that a resumed training makes
 the same ones on any device.
@@ -16,11 +16,11 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class View:
-    """A window on a picture: where it lies, how much it is enlarged, whether it is mirrored."""
+    """A window on an image: where it lies, how much it is enlarged, whether it is mirrored."""
 
-    top: float  # of the window's upper edge, as a share of the picture's height
+    top: float  # of the window's upper edge, as a share of the image's height
     left: float
-    height: float  # of the window, as a share of the picture's height
+    height: float  # of the window, as a share of the image's height
     width: float
     flip: bool
 
@@ -36,18 +36,18 @@ class View:
 
 
 def random_view(
-    picture: tuple[int, int],
+    image: tuple[int, int],
     crop: tuple[int, int],
     *,
     scale: tuple[float, float],
     generator: torch.Generator,
 ) -> View:
-    """A crop of `crop` pixels out of the picture enlarged by a random factor, log-uniform in `scale`.
+    """A crop of `crop` pixels out of the image enlarged by a random factor, log-uniform in `scale`.
 
-    Where the enlarged picture is smaller than the crop, the crop holds all of it and reaches beyond.
+    Where the enlarged image is smaller than the crop, the crop holds all of it and reaches beyond.
 
     Args:
-        picture: (height, width) of the picture.
+        image: (height, width) of the image.
         crop: (height, width) of the crop.
         scale: smallest and largest enlargement.
         generator: on the CPU.
@@ -55,31 +55,31 @@ def random_view(
     draw = torch.rand(4, generator=generator, dtype=torch.float64).tolist()
     low, high = math.log(scale[0]), math.log(scale[1])
     factor = math.exp(low + (high - low) * draw[0])
-    height = crop[0] / (picture[0] * factor)
-    width = crop[1] / (picture[1] * factor)
+    height = crop[0] / (image[0] * factor)
+    width = crop[1] / (image[1] * factor)
     return View((1 - height) * draw[1], (1 - width) * draw[2], height, width, draw[3] < 0.5)
 
 
 def sample_maps(maps: Tensor, view: View, size: tuple[int, int]) -> Tensor:
-    """(C, H, W) picture or other maps -> (C, h, w) float32, bilinear, edges replicated beyond the picture."""
+    """(C, H, W) image or other maps -> (C, h, w) float32, bilinear, edges replicated beyond the image."""
     grid = view.grid(size, maps.device)
     return F.grid_sample(maps[None].float(), grid, mode="bilinear", padding_mode="border", align_corners=False)[0]
 
 
 def sample_labels(labels: Tensor, view: View, size: tuple[int, int], *, ignore: int) -> Tensor:
-    """(H, W) uint8 -> (h, w) int64, nearest; `ignore` beyond the picture."""
+    """(H, W) uint8 -> (h, w) int64, nearest; `ignore` beyond the image."""
     grid = view.grid(size, labels.device)
-    # zeros pad beyond the picture, so what is unknown travels as zero
+    # zeros pad beyond the image, so what is unknown travels as zero
     shifted = (labels.long() - ignore)[None, None].float()
     sampled = F.grid_sample(shifted, grid, mode="nearest", padding_mode="zeros", align_corners=False)
     return sampled[0, 0].round().long() + ignore
 
 
-def random_colour(picture: Tensor, *, strength: float, generator: torch.Generator) -> Tensor:
+def random_color(image: Tensor, *, strength: float, generator: torch.Generator) -> Tensor:
     """Random brightness, contrast, saturation and gamma.
 
     Args:
-        picture: (3, H, W) float32 in 0..255.
+        image: (3, H, W) float32 in 0..255.
         strength: largest relative change of each, 0 for none.
         generator: on the CPU.
 
@@ -90,13 +90,13 @@ def random_colour(picture: Tensor, *, strength: float, generator: torch.Generato
         1 + strength * (2 * value - 1)
         for value in torch.rand(4, generator=generator, dtype=torch.float64).tolist()
     )
-    picture = picture * brightness
-    grey = (picture * _luma(picture)).sum(0, keepdim=True)
-    picture = grey + (picture - grey) * saturation
-    picture = grey.mean() + (picture - grey.mean()) * contrast
-    return 255 * (picture.clamp(0, 255) / 255).pow(gamma)
+    image = image * brightness
+    gray = (image * _luma(image)).sum(0, keepdim=True)
+    image = gray + (image - gray) * saturation
+    image = gray.mean() + (image - gray.mean()) * contrast
+    return 255 * (image.clamp(0, 255) / 255).pow(gamma)
 
 
-def _luma(picture: Tensor) -> Tensor:
+def _luma(image: Tensor) -> Tensor:
     """ITU-R BT.601 weights, (3, 1, 1)."""
-    return torch.tensor([0.299, 0.587, 0.114], device=picture.device).view(3, 1, 1)
+    return torch.tensor([0.299, 0.587, 0.114], device=image.device).view(3, 1, 1)

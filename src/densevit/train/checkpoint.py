@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from densevit.core.errors import InputError
-from densevit.core.files import replacing
+from densevit.core.files import write_atomically
 from densevit.core.messages import first_line
 
 FORMAT = "densevit-training-1"
@@ -20,7 +20,7 @@ class CheckpointError(InputError):
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Writes beside the file, then takes its place, so that a killed training never leaves half of one."""
-    with replacing(path) as temporary:
+    with write_atomically(path) as temporary:
         torch.save({"format": FORMAT, **state}, temporary)
 
 

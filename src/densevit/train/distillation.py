@@ -1,4 +1,4 @@
-"""Distillation of an image encoder: pictures with their teacher's embeddings, the loss, the scores.
+"""Distillation of an image encoder: images with their teacher's embeddings, the loss, the scores.
 
 EfficientViT-SAM's first stage (arXiv 2402.05008, section 3.2): the embedding of Segment Anything's encoder is
 learned by its squared error, and the prompts' side of the teacher is taken over as it is.
@@ -27,20 +27,20 @@ from densevit.train.embeddings import EmbeddingCache
 from densevit.variants.segment_anything import EMBEDDING_SHAPE
 
 CACHE_BYTES = 8 * 2**30
-"""Pictures up to this size stay in memory, the rest is read again at every use."""
+"""Images up to this size stay in memory, the rest is read again at every use."""
 
 
-class EmbeddedPictures:
-    """Pictures as the student sees them, with what the teacher makes of them.
+class EmbeddedImages:
+    """Images as the student sees them, with what the teacher makes of them.
 
-    Pictures stay in memory at the student's working size; embeddings come from the disk.
+    Images stay in memory at the student's working size; embeddings come from the disk.
 
     Args:
-        paths: the pictures.
+        paths: the images.
         task: the student's preprocessing.
         embeddings: of the teacher.
         device: where batches are made.
-        flip: every picture enters twice, the second time mirrored.
+        flip: every image enters twice, the second time mirrored.
     """
 
     def __init__(
@@ -64,16 +64,16 @@ class EmbeddedPictures:
         return len(self.samples)
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float16], NDArray[np.bool_]]:
-        """The student's input (3, S, S), the teacher's embedding (256, 64, 64), and which cells show the picture.
+        """The student's input (3, S, S), the teacher's embedding (256, 64, 64), and which cells show the image.
 
-        A cell (64, 64) counts as covered where the picture reaches into it.
+        A cell (64, 64) counts as covered where the image reaches into it.
 
         Raises:
-            PictureError: the picture cannot be read.
+            ImageError: the image cannot be read.
         """
         path, mirrored = self.samples[index]
-        picture = self._picture(path)
-        tensors, placement = self._task.preprocess(picture[:, ::-1] if mirrored else picture)
+        image = self._image(path)
+        tensors, placement = self._task.preprocess(image[:, ::-1] if mirrored else image)
         rows, columns = EMBEDDING_SHAPE[1:]
         covered = np.zeros((rows, columns), np.bool_)
         height, width = (
@@ -83,23 +83,25 @@ class EmbeddedPictures:
         covered[:height, :width] = True
         return tensors["image"][0], self._embeddings(path, mirrored), covered
 
-    def _picture(self, path: Path) -> NDArray[np.uint8]:
+    def _image(self, path: Path) -> NDArray[np.uint8]:
         """At the working size, which preprocessing then leaves as it is."""
         if path in self._cache:
             return self._cache[path]
         task = self._task
-        fitted, placement = imaging.fit(imaging.read(path), task.size, multiple=task.side_px, kind=task.resize)
-        picture = fitted[: placement.content.height, : placement.content.width].copy()
-        self._bytes += picture.nbytes
+        fitted, placement = imaging.resize_and_pad(
+            imaging.read(path), task.size, multiple=task.side_px, kind=task.resize
+        )
+        image = fitted[: placement.content.height, : placement.content.width].copy()
+        self._bytes += image.nbytes
         if self._bytes <= CACHE_BYTES:
-            self._cache[path] = picture
-        return picture
+            self._cache[path] = image
+        return image
 
     def batch(self, indices: Sequence[int], generator: torch.Generator) -> dict[str, Tensor]:
         """Samples as they are; nothing is random about them.
 
         Returns:
-            "image" (B, 3, S, S) float32 normalised, "embedding" (B, 256, 64, 64) float32, "covered" (B, 64, 64)
+            "image" (B, 3, S, S) float32 normalized, "embedding" (B, 256, 64, 64) float32, "covered" (B, 64, 64)
             bool.
         """
         images, embeddings, covered = zip(*(self[index] for index in indices), strict=True)
@@ -117,7 +119,7 @@ class DistillationLoss:
     Attributes:
         kind: squared error, or the one that grows linearly beyond 1.
         cosine: weight of one minus the cosine between the channels of a cell.
-        padding: what a cell beyond the picture counts, where one that shows it counts 1. Not 0, because the
+        padding: what a cell beyond the image counts, where one that shows it counts 1. Not 0, because the
             decoder's attention reads those cells as well.
     """
 
@@ -141,29 +143,29 @@ class DistillationLoss:
 
 
 class EmbeddingScores:
-    """How near the student's embeddings are to the teacher's on pictures, by the steps that predict.
+    """How near the student's embeddings are to the teacher's on images, by the steps that predict.
 
     Args:
-        pictures: with the teacher's embeddings.
+        images: with the teacher's embeddings.
         manifest: of the student.
         device: where it runs.
     """
 
-    def __init__(self, pictures: EmbeddedPictures, manifest: Manifest, device: str) -> None:
-        self._pictures = pictures
+    def __init__(self, images: EmbeddedImages, manifest: Manifest, device: str) -> None:
+        self._images = images
         self._manifest = manifest
         self._device = device
 
     def __call__(self, student: nn.Module) -> dict[str, float]:
-        """Means over cells that show the picture, then over pictures.
+        """Means over cells that show the image, then over images.
 
         Returns:
             "mse", the squared error, and "cosine", in percent.
         """
         runtime = EagerRuntime(student, self._manifest, device=self._device)
         scores = []
-        for index in range(len(self._pictures)):
-            image, teacher, covered = self._pictures[index]
+        for index in range(len(self._images)):
+            image, teacher, covered = self._images[index]
             embedding = runtime.run("encode_image", {"image": image[None]})["embedding"][0][:, covered]
             truth = teacher[:, covered].astype(np.float32)
             norms = np.linalg.norm(embedding, axis=0) * np.linalg.norm(truth, axis=0)
@@ -181,7 +183,7 @@ def take_over_prompts(student: PromptableModel, teacher: PromptableModel) -> Non
         part.requires_grad_(False)
 
 
-def match_scale(student: PromptableModel, pictures: EmbeddedPictures, *, count: int = 32) -> None:
+def match_scale(student: PromptableModel, images: EmbeddedImages, *, count: int = 32) -> None:
     """The student's last norm begins with the means and deviations of the teacher's channels.
 
     Otherwise its embeddings begin with a deviation of 1, where MobileSAM's is 0.1, and hundreds of steps pass
@@ -189,12 +191,12 @@ def match_scale(student: PromptableModel, pictures: EmbeddedPictures, *, count: 
 
     Args:
         student: whose image encoder ends in a norm.
-        pictures: with the teacher's embeddings.
+        images: with the teacher's embeddings.
         count: so many of them are looked at, at most.
     """
     norm = [layer for layer in student.image_encoder.modules() if isinstance(layer, ChannelNorm)][-1]
-    indices = np.linspace(0, len(pictures) - 1, min(count, len(pictures))).round().astype(int).tolist()
-    seen = [embedding[:, covered] for _, embedding, covered in (pictures[index] for index in indices)]
+    indices = np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int).tolist()
+    seen = [embedding[:, covered] for _, embedding, covered in (images[index] for index in indices)]
     values = np.concatenate(seen, axis=1).astype(np.float32)
     with torch.no_grad():
         norm.weight.copy_(torch.from_numpy(values.std(axis=1)))

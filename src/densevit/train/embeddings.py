@@ -1,4 +1,4 @@
-"""A teacher's embeddings of pictures, kept on disk so that every picture is embedded once."""
+"""A teacher's embeddings of images, kept on disk so that every image is embedded once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from densevit.checkpoints.conversion import open_network
 from densevit.models.build import PromptableModel
 from densevit.runtimes.base import Precision
 from densevit.runtimes.eager import EagerRuntime
-from densevit.tasks.promptable import promptable_task
+from densevit.tasks.promptable import make_promptable_task
 from densevit.variants.segment_anything import EMBEDDING_SHAPE
 from densevit.weights import WeightsError, hash_file, hash_tensors, read_tensors, write_tensors
 
@@ -41,25 +41,25 @@ class PromptableTeacher:
         if not isinstance(network, PromptableModel):
             raise ValueError(f"{path}: the teacher must be a promptable model, got {manifest.architecture}")
         self.network = network
-        self._task = promptable_task(manifest)
+        self._task = make_promptable_task(manifest)
         self._runtime = EagerRuntime(network, manifest, device=device, precision=precision)
         read = (manifest.mean, manifest.std, manifest.size, manifest.resize, manifest.multiple)
         self.identity = f"{hash_file(path)} {read} {self._runtime.precision}"
-        """Weights, preprocessing and precision: what else than the picture decides on the embedding."""
+        """Weights, preprocessing and precision: what else than the image decides on the embedding."""
 
-    def __call__(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(H, W, 3) uint8 RGB -> (256, 64, 64), of the picture in the upper left of the teacher's square."""
-        tensors, placement = self._task.preprocess(picture)
+    def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(H, W, 3) uint8 RGB -> (256, 64, 64), of the image in the upper left of the teacher's square."""
+        tensors, placement = self._task.preprocess(image)
         return self._task.postprocess(self._runtime.run("encode_image", tensors), placement).embedding
 
 
 class EmbeddingCache:
-    """Embeddings in fp16, a file each, named by the picture's content and by the teacher's identity.
+    """Embeddings in fp16, a file each, named by the image's content and by the teacher's identity.
 
     A file that is missing or damaged is made again.
 
     Args:
-        folder: of the files; made if missing. 2 MiB a picture.
+        folder: of the files; made if missing. 2 MiB an image.
         teacher: asked for what is not there.
     """
 
@@ -72,10 +72,10 @@ class EmbeddingCache:
         """Embeds what is not there yet, and shows how far it is; each process of a training takes its share.
 
         Args:
-            samples: pictures, and whether they are mirrored.
+            samples: images, and whether they are mirrored.
 
         Raises:
-            PictureError: a picture cannot be read.
+            ImageError: an image cannot be read.
         """
         rank, processes = (
             int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1))
@@ -87,18 +87,18 @@ class EmbeddingCache:
             self(path, mirrored)
 
     def __call__(self, path: Path, mirrored: bool) -> NDArray[np.float16]:
-        """The teacher's embedding of a picture or of its mirror image, (256, 64, 64).
+        """The teacher's embedding of an image or of its mirror image, (256, 64, 64).
 
         Raises:
-            PictureError: the picture cannot be read.
+            ImageError: the image cannot be read.
             ValueError: the teacher's answer does not fit into fp16.
         """
         file = self._file(path, mirrored)
         kept = self._read(file)
         if kept is not None:
             return kept
-        picture = imaging.read(path)
-        embedding = self._teacher(picture[:, ::-1].copy() if mirrored else picture)
+        image = imaging.read(path)
+        embedding = self._teacher(image[:, ::-1].copy() if mirrored else image)
         largest = np.abs(embedding).max()
         if not largest <= np.finfo(np.float16).max:
             raise ValueError(f"{path}: the teacher's embedding reaches {largest:.3g}, beyond fp16")

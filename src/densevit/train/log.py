@@ -18,7 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from densevit.core.files import replacing
+from densevit.core.files import write_atomically
 
 
 class Log(Protocol):
@@ -43,7 +43,7 @@ class CsvLog:
 
     def __init__(self, path: Path, *, start: int) -> None:
         kept = _rows_until(path, start)
-        with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        with write_atomically(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([("step", "name", "value"), *kept])
         self._file = path.open("a", newline="", encoding="utf-8")
         self._writer = csv.writer(self._file)

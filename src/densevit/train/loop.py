@@ -77,7 +77,7 @@ class Training:
     Attributes:
         model: what is trained, on its device.
         batches: gives a batch per step.
-        loss: (model, batch) -> named scalars; "loss" is the one that is minimised.
+        loss: (model, batch) -> named scalars; "loss" is the one that is minimized.
         validate: (averaged model) -> named scores.
         metric: the score by which the best weights are kept, higher is better.
         save: (averaged model, path, scores) writes the weights for use.

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 
 def values_at(maps: Tensor, points: Tensor) -> Tensor:
-    """Maps between their cells, bilinearly; beyond the outermost centres they go on as they are there.
+    """Maps between their cells, bilinearly; beyond the outermost centers they go on as they are there.
 
     Args:
         maps: (K, H, W) float.

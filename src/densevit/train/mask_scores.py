@@ -13,26 +13,26 @@ from densevit.data.base import DataError, PromptableData, PromptableSample
 from densevit.metrics.masks import MaskScore
 from densevit.predict.segment_anything import SegmentAnything
 from densevit.runtimes.eager import EagerRuntime
-from densevit.tasks.promptable import promptable_task
+from densevit.tasks.promptable import make_promptable_task
 
 
 @dataclass(frozen=True)
 class BoxScores:
     """Intersection over union of objects with the best of three masks for each one's annotated box.
 
-    Boxes that have no area within the picture are left out.
+    Boxes that have no area within the image are left out.
 
     Attributes:
-        data: pictures with outlined objects.
+        data: images with outlined objects.
         manifest: of the model.
         device: where it runs.
-        pictures: the first so many are looked at, 0 for all.
+        images: the first so many are looked at, 0 for all.
     """
 
     data: PromptableData
     manifest: Manifest
     device: str
-    pictures: int = 0
+    images: int = 0
 
     def __call__(self, network: nn.Module) -> dict[str, float]:
         """-> "iou" in percent, and what there is of "iou_small", "iou_medium" and "iou_large".
@@ -41,23 +41,23 @@ class BoxScores:
             DataError: there is no object, or what the data say.
         """
         runtime = EagerRuntime(network, self.manifest, device=self.device)
-        model = SegmentAnything(promptable_task(self.manifest), runtime, self.manifest)
+        model = SegmentAnything(make_promptable_task(self.manifest), runtime, self.manifest)
         score = MaskScore()
-        for index in range(min(len(self.data), self.pictures or len(self.data))):
+        for index in range(min(len(self.data), self.images or len(self.data))):
             _count(model, self.data[index], score)
         found = {name: float(value) for name, value in score.compute().items() if value is not None}
         if not found:
-            raise DataError("no picture to validate on has an object with a box")
+            raise DataError("no image to validate on has an object with a box")
         return found
 
 
 def _count(model: SegmentAnything, sample: PromptableSample, score: MaskScore) -> None:
-    height, width = sample.picture.shape[:2]
+    height, width = sample.image.shape[:2]
     within = sample.boxes.clip(0, np.array([width, height] * 2, np.float32))
     (usable,) = np.nonzero((within[:, 2:] > within[:, :2]).all(axis=1))
     if not usable.size:
         return
-    answer = model.predict(sample.picture, boxes=within[usable], multimask=True).best()
+    answer = model.predict(sample.image, boxes=within[usable], multimask=True).best()
     overlaps = [
         masks.iou(found.rle, sample.masks[number]) for found, number in zip(answer, usable.tolist(), strict=True)
     ]

@@ -14,7 +14,7 @@ from densevit.train.options import Options
 
 
 def build_optimizer(model: nn.Module, options: Options) -> torch.optim.Optimizer:
-    """The optimiser of the options; weight decay on convolution and linear weights, none on norms and biases."""
+    """The optimizer of the options; weight decay on convolution and linear weights, none on norms and biases."""
     decayed = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
     plain = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
     if options.optimizer == "muon":
@@ -60,7 +60,7 @@ class AveragedModel:
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
-        """Take in the model after optimiser step `step` (from 0)."""
+        """Take in the model after optimizer step `step` (from 0)."""
         decay = min(self.decay, (1 + step) / (10 + step))
         averaged: list[Tensor] = []
         current: list[Tensor] = []

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 class Options:
     """Settings of the loop; a recipe extends them with its own."""
 
-    steps: int = 10_000  # optimiser steps in all
+    steps: int = 10_000  # optimizer steps in all
     batch: int = 8  # samples per step, over all processes
     optimizer: Literal["adamw", "muon"] = "adamw"  # muon: orthogonal updates of dense weights, AdamW for others
     learning_rate: float = 3e-3  # peak, after the warm-up

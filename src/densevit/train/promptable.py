@@ -1,6 +1,6 @@
-"""Training of promptable models end to end: pictures with prompts for their objects, and the model that learns.
+"""Training of promptable models end to end: images with prompts for their objects, and the model that learns.
 
-EfficientViT-SAM's second stage (arXiv 2402.05008, section 3.2): the prompts of a picture are boxes or points by
+EfficientViT-SAM's second stage (arXiv 2402.05008, section 3.2): the prompts of an image are boxes or points by
 chance; of the model's masks either the one for clear prompts counts, or the three for ambiguous ones.
 """
 
@@ -34,14 +34,14 @@ _HALF = 128
 
 @dataclass(frozen=True)
 class Prompting:
-    """What is asked about a picture.
+    """What is asked about an image.
 
     Attributes:
-        masks: at most so many objects of a picture, chosen by chance.
-        boxes: share of the pictures whose prompts are boxes; those of others are points.
-        points: at most so many per object; how many is one number per picture, drawn evenly from 1 on.
+        masks: at most so many objects of an image, chosen by chance.
+        boxes: share of the images whose prompts are boxes; those of others are points.
+        points: at most so many per object; how many is one number per image, drawn evenly from 1 on.
         multimask: share of the steps in which the three masks for ambiguous prompts count.
-        flip: mirror every other picture.
+        flip: mirror every other image.
     """
 
     masks: int = 64
@@ -60,14 +60,14 @@ class Prompting:
 
 
 @dataclass(frozen=True)
-class PromptedPicture:
-    """A picture and N prompts of P points each, one prompt per object.
+class PromptedImage:
+    """An image and N prompts of P points each, one prompt per object.
 
     Attributes:
-        image: (3, S, S) float32, normalised.
+        image: (3, S, S) float32, normalized.
         points: (N, P, 2) float32 (x, y) in pixels of the frame of 1024.
         labels: (N, P) float32, see `densevit.tasks.prompts`.
-        masks: (N, 256, 256) uint8, see `Coverage`: 64 KiB each, however large the picture.
+        masks: (N, 256, 256) uint8, see `Coverage`: 64 KiB each, however large the image.
     """
 
     image: NDArray[np.float32]
@@ -78,7 +78,7 @@ class PromptedPicture:
 
 @dataclass(frozen=True)
 class _Object:
-    """A mask as the window that holds it, in pixels of the picture."""
+    """A mask as the window that holds it, in pixels of the image."""
 
     window: NDArray[np.bool_]
     top: int
@@ -95,13 +95,13 @@ class _Object:
         return np.stack([columns + self.left, rows + self.top], axis=1).astype(np.float64)
 
 
-class PromptedPictures:
-    """Pictures with random prompts for some of their objects.
+class PromptedImages:
+    """Images with random prompts for some of their objects.
 
-    A picture without an object that could be found gives way to the next one that has some.
+    An image without an object that could be found gives way to the next one that has some.
 
     Args:
-        data: pictures with outlined objects.
+        data: images with outlined objects.
         task: the model's preprocessing.
         device: where batches are made.
         prompting: what is asked.
@@ -117,56 +117,56 @@ class PromptedPictures:
         self._readers = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
 
     def __len__(self) -> int:
-        """How many pictures."""
+        """How many images."""
         return len(self._data)
 
     def batch(self, indices: Sequence[int], generator: torch.Generator) -> dict[str, Tensor]:
-        """Some pictures with their prompts, those of all pictures one after another, T of them in all.
+        """Some images with their prompts, those of all images one after another, T of them in all.
 
         Returns:
-            "image" (B, 3, S, S) float32 normalised; "points" (T, P, 2) and "labels" (T, P) float32, filled up with
+            "image" (B, 3, S, S) float32 normalized; "points" (T, P, 2) and "labels" (T, P) float32, filled up with
             points that are none; "masks" (T, 256, 256) uint8; "prompts" and "tokens" (B,) int64 on the CPU, each
-            picture's number of prompts and its own P; "multimask" (1,) bool on the CPU.
+            image's number of prompts and its own P; "multimask" (1,) bool on the CPU.
 
         Raises:
-            DataError: no picture has an object, or what the data say.
+            DataError: no image has an object, or what the data say.
         """
         several = torch.rand(1, generator=generator) < self._prompting.multimask
         seeds = torch.randint(2**62, (len(indices),), generator=generator).tolist()
-        pictures = list(self._readers.map(self.prompted, indices, seeds))
-        longest = max(picture.labels.shape[1] for picture in pictures)
+        images = list(self._readers.map(self.prompted, indices, seeds))
+        longest = max(image.labels.shape[1] for image in images)
         fields = {
-            "image": np.stack([picture.image for picture in pictures]),
-            "points": np.concatenate([_filled(picture.points, longest, 0) for picture in pictures]),
-            "labels": np.concatenate([_filled(picture.labels, longest, NOT_A_POINT) for picture in pictures]),
-            "masks": np.concatenate([picture.masks for picture in pictures]),
+            "image": np.stack([image.image for image in images]),
+            "points": np.concatenate([_filled(image.points, longest, 0) for image in images]),
+            "labels": np.concatenate([_filled(image.labels, longest, NOT_A_POINT) for image in images]),
+            "masks": np.concatenate([image.masks for image in images]),
         }
         return {
             **{name: torch.from_numpy(array).to(self._device) for name, array in fields.items()},
-            "prompts": torch.tensor([len(picture.labels) for picture in pictures]),
-            "tokens": torch.tensor([picture.labels.shape[1] for picture in pictures]),
+            "prompts": torch.tensor([len(image.labels) for image in images]),
+            "tokens": torch.tensor([image.labels.shape[1] for image in images]),
             "multimask": several,
         }
 
-    def prompted(self, index: int, seed: int) -> PromptedPicture:
-        """One picture; all that is random about it depends on the seed alone.
+    def prompted(self, index: int, seed: int) -> PromptedImage:
+        """One image; all that is random about it depends on the seed alone.
 
         Raises:
-            DataError: no picture has an object, or what the data say.
+            DataError: no image has an object, or what the data say.
         """
         for step in range(len(self)):
             sample = self._data[(index + step) % len(self)]
             if sample.masks and (found := self._of_sample(sample, np.random.default_rng(seed))):
                 return found
-        raise DataError("no picture of these data has an object that could be found; is it the right folder?")
+        raise DataError("no image of these data has an object that could be found; is it the right folder?")
 
-    def _of_sample(self, sample: PromptableSample, chance: np.random.Generator) -> PromptedPicture | None:
+    def _of_sample(self, sample: PromptableSample, chance: np.random.Generator) -> PromptedImage | None:
         prompting = self._prompting
         mirrored = prompting.flip and bool(chance.random() < 0.5)
-        picture = np.ascontiguousarray(sample.picture[:, ::-1]) if mirrored else sample.picture
-        tensors, placement = self._task.preprocess(picture)
+        image = np.ascontiguousarray(sample.image[:, ::-1]) if mirrored else sample.image
+        tensors, placement = self._task.preprocess(image)
         content = self._task.content_in_frame(placement)
-        coverage = Coverage(content, placement.picture)
+        coverage = Coverage(content, placement.image)
         objects, masks = [], []
         for number in chance.permutation(len(sample.masks)):
             if sample.masks[number].area == 0:
@@ -181,11 +181,11 @@ class PromptedPictures:
                 break
         if not masks:
             return None
-        points, labels = self._prompts(objects, placement.picture, content, chance)
-        return PromptedPicture(tensors["image"][0], points, labels, np.stack(masks))
+        points, labels = self._prompts(objects, placement.image, content, chance)
+        return PromptedImage(tensors["image"][0], points, labels, np.stack(masks))
 
     def _prompts(
-        self, objects: list[_Object], picture: Size, content: Size, chance: np.random.Generator
+        self, objects: list[_Object], image: Size, content: Size, chance: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         if chance.random() < self._prompting.boxes:
             points = np.stack([one.box() for one in objects])
@@ -195,7 +195,7 @@ class PromptedPictures:
             # points without a box are followed by one that is none, as in predicting
             points = np.stack([_filled(one.inside(count, chance)[None], count + 1, 0)[0] for one in objects])
             kinds = [FOREGROUND] * count + [NOT_A_POINT]
-        scale = np.array([content.width / picture.width, content.height / picture.height])
+        scale = np.array([content.width / image.width, content.height / image.height])
         labels = np.tile(np.array(kinds, np.float32), (len(objects), 1))
         return (points * scale).astype(np.float32), labels
 
@@ -213,7 +213,7 @@ def _filled(array: NDArray[np.generic], length: int, value: float) -> NDArray[np
 
 
 class PromptTraining(nn.Module):
-    """A promptable model as training runs it: pictures and their prompts in, all masks and scores out.
+    """A promptable model as training runs it: images and their prompts in, all masks and scores out.
 
     One call uses every weight that learns, which is what DistributedDataParallel asks for. The layers that read
     mask prompts stay as they are: training gives none. So do the biases of the attentions' keys: they add the same
@@ -248,14 +248,14 @@ class PromptTraining(nn.Module):
     def forward(
         self, image: Tensor, points: Tensor, labels: Tensor, prompts: Tensor, tokens: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Pictures and prompts as of `PromptedPictures.batch`.
+        """Images and prompts as of `PromptedImages.batch`.
 
         Args:
             image: (B, 3, S, S).
             points: (T, P, 2).
             labels: (T, P).
-            prompts: (B,) number of each picture's prompts, T together.
-            tokens: (B,) number of each picture's points per prompt; those behind are not read.
+            prompts: (B,) number of each image's prompts, T together.
+            tokens: (B,) number of each image's points per prompt; those behind are not read.
 
         Returns:
             Logits (T, 4, 256, 256) and predicted intersections over union (T, 4).

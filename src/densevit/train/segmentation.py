@@ -18,7 +18,7 @@ from densevit.metrics import IGNORE
 from densevit.models.build import DenseModel, Network
 from densevit.models.heads import SegmentationHead
 from densevit.train import losses
-from densevit.train.augment import random_colour, random_view, sample_labels, sample_maps
+from densevit.train.augment import random_color, random_view, sample_labels, sample_maps
 
 CACHE_BYTES = 8 * 2**30
 """A training set up to this size stays in memory, a larger one is read again at every use."""
@@ -29,8 +29,8 @@ class Augmentation:
     """How a crop is cut and what it goes through."""
 
     crop: tuple[int, int]  # (height, width) in pixels of the network's input, multiples of 32
-    scale: tuple[float, float]  # enlargement of the picture, drawn log-uniformly between the two
-    colour: float  # largest relative change of brightness, contrast, saturation and gamma
+    scale: tuple[float, float]  # enlargement of the image, drawn log-uniformly between the two
+    color: float  # largest relative change of brightness, contrast, saturation and gamma
     target_stride: int  # labels are sampled once per this many pixels
 
     def __post_init__(self) -> None:
@@ -38,17 +38,17 @@ class Augmentation:
             raise ValueError(f"crop must be two multiples of 32, got {self.crop}")
         if not 0 < self.scale[0] <= self.scale[1] < float("inf"):
             raise ValueError(f"scale must be two positive factors, the smaller one first, got {self.scale}")
-        if not 0 <= self.colour < 1:
-            raise ValueError(f"colour must be in [0, 1), got {self.colour}")
+        if not 0 <= self.color < 1:
+            raise ValueError(f"color must be in [0, 1), got {self.color}")
 
 
 class Samples:
     """A training set as tensors on the device, kept there where its size allows.
 
     Args:
-        data: the pictures and labels.
+        data: the images and labels.
         device: where batches are made.
-        teacher: (N, H, W, 3) uint8 -> probabilities (N, K, h, w) fp16, asked once per picture; or None.
+        teacher: (N, H, W, 3) uint8 -> probabilities (N, K, h, w) fp16, asked once per image; or None.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Samples:
         self._data = data
         self._device = device
         first = data[0]
-        self._fits = (first.picture.nbytes + first.labels.nbytes) * len(data) <= CACHE_BYTES
+        self._fits = (first.image.nbytes + first.labels.nbytes) * len(data) <= CACHE_BYTES
         self._cache: dict[int, tuple[Tensor, Tensor]] = {}
         self.soft: list[Tensor] = []
         if teacher is not None:
@@ -74,18 +74,18 @@ class Samples:
         return len(self._data)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        """-> (3, H, W) uint8 picture, (H, W) uint8 labels."""
+        """-> (3, H, W) uint8 image, (H, W) uint8 labels."""
         if index in self._cache:
             return self._cache[index]
         sample = self._data[index]
-        picture = torch.from_numpy(np.array(sample.picture.transpose(2, 0, 1))).to(self._device)
-        pair = picture, torch.from_numpy(np.array(sample.labels)).to(self._device)
+        image = torch.from_numpy(np.array(sample.image.transpose(2, 0, 1))).to(self._device)
+        pair = image, torch.from_numpy(np.array(sample.labels)).to(self._device)
         if self._fits:
             self._cache[index] = pair
         return pair
 
     def class_counts(self, classes: int) -> Tensor:
-        """(classes,) int64: labelled pixels of each class."""
+        """(classes,) int64: labeled pixels of each class."""
         counts = torch.zeros(classes, dtype=torch.int64)
         for index in range(len(self)):
             labels = self[index][1]
@@ -98,26 +98,26 @@ class Samples:
         """Random views of some samples.
 
         Returns:
-            "picture" (B, 3, h, w) float32 in 0..255; "labels" (B, h / s, w / s) int64 for target stride s;
+            "image" (B, 3, h, w) float32 in 0..255; "labels" (B, h / s, w / s) int64 for target stride s;
             with a teacher also "soft" (B, K, h / 8, w / 8) float32 probabilities.
         """
         crop, stride = augmentation.crop, augmentation.target_stride
-        pictures, labels, soft = [], [], []
+        images, labels, soft = [], [], []
         for index in indices:
-            picture, target = self[index]
-            size = (picture.shape[1], picture.shape[2])
+            image, target = self[index]
+            size = (image.shape[1], image.shape[2])
             view = random_view(size, crop, scale=augmentation.scale, generator=generator)
-            cut = sample_maps(picture, view, crop)
-            pictures.append(random_colour(cut, strength=augmentation.colour, generator=generator))
+            cut = sample_maps(image, view, crop)
+            images.append(random_color(cut, strength=augmentation.color, generator=generator))
             target_size = (crop[0] // stride, crop[1] // stride)
             labels.append(sample_labels(target, view, target_size, ignore=IGNORE))
             if self.soft:
                 soft.append(sample_maps(self.soft[index], view, (crop[0] // 8, crop[1] // 8)))
-        batch = {"picture": torch.stack(pictures), "labels": torch.stack(labels)}
+        batch = {"image": torch.stack(images), "labels": torch.stack(labels)}
         return batch | {"soft": torch.stack(soft)} if soft else batch
 
 
-class Normalise(nn.Module):
+class Normalize(nn.Module):
     """Channels in 0..255 -> zero mean, unit deviation."""
 
     mean: Tensor
@@ -128,34 +128,34 @@ class Normalise(nn.Module):
         self.register_buffer("mean", 255 * torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(std).view(1, -1, 1, 1), persistent=False)
 
-    def forward(self, picture: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor:
         """(B, C, H, W) -> the same, float32."""
-        return (picture.float() - self.mean) / self.std
+        return (image.float() - self.mean) / self.std
 
 
 class SegmentationTrainee(nn.Module):
-    """The network with what only training needs: normalisation, and a head that answers for the teacher.
+    """The network with what only training needs: normalization, and a head that answers for the teacher.
 
     Args:
         network: the segmentation model that is trained.
-        normalise: applied to pictures in 0..255.
+        normalize: applied to images in 0..255.
         teacher_classes: channels of the teacher's probabilities, 0 without a teacher.
     """
 
-    def __init__(self, network: Network, normalise: Normalise, *, teacher_classes: int = 0) -> None:
+    def __init__(self, network: Network, normalize: Normalize, *, teacher_classes: int = 0) -> None:
         super().__init__()
         assert isinstance(network, DenseModel)
         assert isinstance(network.head, SegmentationHead)
         self.network = network
-        self.normalise = normalise
+        self.normalize = normalize
         channels = network.head.embedding_channels
         self.imitation = nn.Conv2d(channels, teacher_classes, 1) if teacher_classes else None
 
-    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor | None]:
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
         """(B, 3, H, W) in 0..255 -> logits at stride 8, and the imitation of the teacher's."""
         head = self.network.head
         assert isinstance(head, SegmentationHead)
-        embedding = head.embed(self.network.backbone(self.normalise(picture)))
+        embedding = head.embed(self.network.backbone(self.normalize(image)))
         imitation = None if self.imitation is None else self.imitation(embedding)
         return head.classify(embedding), imitation
 
@@ -170,7 +170,7 @@ class SegmentationLoss:
         dice: weight of the soft Dice term.
         distillation: weight of the divergence from the teacher.
         teacher_map: our class of each of the teacher's, or None; with it, the classifier itself follows the
-            teacher on pictures that have no label at all.
+            teacher on images that have no label at all.
     """
 
     kind: Literal["cross_entropy", "hard_pixels"]
@@ -181,7 +181,7 @@ class SegmentationLoss:
 
     def __call__(self, model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """-> "loss" and its parts."""
-        logits, imitation = model(batch["picture"].contiguous(memory_format=torch.channels_last))
+        logits, imitation = model(batch["image"].contiguous(memory_format=torch.channels_last))
         labels = batch["labels"]
         coarse = logits
         logits = nn.functional.interpolate(
@@ -196,12 +196,12 @@ class SegmentationLoss:
         if imitation is not None:
             parts["distillation"] = losses.distillation(imitation, batch["soft"])
             total = total + self.distillation * parts["distillation"]
-            unlabelled = (labels == IGNORE).all(dim=(1, 2)) if self.teacher_map else None
-            if unlabelled is not None and bool(unlabelled.any()):
-                answer = self._translate(batch["soft"][unlabelled], coarse.shape[1])
-                parts["unlabelled"] = losses.distillation(coarse[unlabelled], answer)
-                share = unlabelled.float().mean()
-                total = total + self.distillation * share * parts["unlabelled"]
+            unlabeled = (labels == IGNORE).all(dim=(1, 2)) if self.teacher_map else None
+            if unlabeled is not None and bool(unlabeled.any()):
+                answer = self._translate(batch["soft"][unlabeled], coarse.shape[1])
+                parts["unlabeled"] = losses.distillation(coarse[unlabeled], answer)
+                share = unlabeled.float().mean()
+                total = total + self.distillation * share * parts["unlabeled"]
         return {"loss": total, **parts}
 
     def _translate(self, soft: Tensor, classes: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Training of super-resolution: pairs of pictures in memory, aligned random crops, the loss."""
+"""Training of super-resolution: pairs of images in memory, aligned random crops, the loss."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from torch.nn import functional as F
 
 from densevit import imaging
 from densevit.imaging import Size
-from densevit.imaging.reading import opened
-from densevit.tasks.super_resolution import cropped_to_multiple, shrunk
+from densevit.imaging.reading import open_image
+from densevit.tasks.super_resolution import crop_to_multiple, downscale
 
 CACHE_BYTES = 12 * 2**30
 """A training set up to this size stays in memory, of a larger one the rest is read again at every use."""
 
 
 class Pairs:
-    """High-resolution pictures and what `matlab_bicubic` makes of them, as tensors on the device.
+    """High-resolution images and what `matlab_bicubic` makes of them, as tensors on the device.
 
-    The low resolution is made once of the whole picture, so that crops lie on the same grid as pictures do.
+    The low resolution is made once of the whole image, so that crops lie on the same grid as images do.
 
     Args:
-        paths: the pictures.
+        paths: the images.
         scale: of height and width.
-        copies: each picture enters once per factor, shrunk by it first; 1 is the picture as it is. Shrinking
+        copies: each image enters once per factor, downscale by it first; 1 is the image as it is. Shrinking
             removes JPEG's blocks and shows finer structure.
-        crop: side of the crops in pixels of the low resolution; smaller pictures are left out.
+        crop: side of the crops in pixels of the low resolution; smaller images are left out.
         device: where batches are made.
-        teacher: folder with another model's enlargement of each picture as it is, a PNG file of the same stem
+        teacher: folder with another model's enlargement of each image as it is, a PNG file of the same stem
             with 8 or 16 bits; None without.
 
     Raises:
-        ValueError: no picture is as large as a crop, or a teacher for shrunk copies.
+        ValueError: no image is as large as a crop, or a teacher for downscale copies.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Pairs:
         teacher: Path | None = None,
     ) -> None:
         if teacher is not None and set(copies) != {1}:
-            raise ValueError(f"a teacher knows the pictures as they are; copies must be 1, got {tuple(copies)}")
+            raise ValueError(f"a teacher knows the images as they are; copies must be 1, got {tuple(copies)}")
         self._teacher = teacher
         self.scale = scale
         self.crop = crop
@@ -61,12 +61,12 @@ class Pairs:
         self._bytes = 0
         self._samples: list[tuple[Path, float]] = []
         for path in paths:
-            with opened(path, max_pixels=imaging.DEFAULT_MAX_PIXELS) as (picture, _):
-                side = min(picture.size)
+            with open_image(path, max_pixels=imaging.DEFAULT_MAX_PIXELS) as (image, _):
+                side = min(image.size)
             # a pixel more than the crop, for what is lost to a multiple of the scale
             self._samples += [(path, factor) for factor in copies if int(side * factor) >= scale * (crop + 1)]
         if not self._samples:
-            raise ValueError(f"none of {len(paths)} pictures is as large as a crop of {scale * crop} pixels")
+            raise ValueError(f"none of {len(paths)} images is as large as a crop of {scale * crop} pixels")
 
     def __len__(self) -> int:
         """How many samples."""
@@ -77,12 +77,12 @@ class Pairs:
         if index in self._cache:
             return self._cache[index]
         path, factor = self._samples[index]
-        picture = imaging.read(path)
+        image = imaging.read(path)
         if factor != 1:
-            size = Size(*(round(side * factor) for side in picture.shape[:2]))
-            picture = imaging.resize(picture, size, "matlab_bicubic")
-        high = cropped_to_multiple(picture, self.scale)
-        pair: tuple[Tensor, ...] = (self._tensor(shrunk(high, self.scale)), self._tensor(high))
+            size = Size(*(round(side * factor) for side in image.shape[:2]))
+            image = imaging.resize(image, size, "matlab_bicubic")
+        high = crop_to_multiple(image, self.scale)
+        pair: tuple[Tensor, ...] = (self._tensor(downscale(high, self.scale)), self._tensor(high))
         if self._teacher is not None:
             pair = (*pair, self._answer(self._teacher / f"{path.stem}.png", high.shape))
         self._bytes += sum(tensor.nbytes for tensor in pair)
@@ -90,19 +90,19 @@ class Pairs:
             self._cache[index] = pair
         return pair
 
-    def _tensor(self, picture: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(np.array(picture.transpose(2, 0, 1))).to(self._device)
+    def _tensor(self, image: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(np.array(image.transpose(2, 0, 1))).to(self._device)
 
     def _answer(self, path: Path, shape: tuple[int, ...]) -> Tensor:
-        """The teacher's picture.
+        """The teacher's image.
 
         Raises:
-            PictureError: it cannot be read.
+            ImageError: it cannot be read.
             ValueError: it is of another size.
         """
         pixels = imaging.read_photo(path).pixels
         if pixels.shape != shape:
-            raise ValueError(f"{path}: the teacher's picture is {pixels.shape}, the original {shape}")
+            raise ValueError(f"{path}: the teacher's image is {pixels.shape}, the original {shape}")
         values = pixels / np.float32(np.iinfo(pixels.dtype).max)
         return self._tensor(values.astype(np.float16))
 
@@ -123,19 +123,19 @@ class Pairs:
             way = int(torch.randint(8, (), generator=generator))
             crops["low"].append(_turned(low[:, top : top + crop, left : left + crop], way))
             top, left, side = top * scale, left * scale, crop * scale
-            for name, picture in zip(names[1:], large, strict=True):
-                crops[name].append(_turned(picture[:, top : top + side, left : left + side], way))
+            for name, image in zip(names[1:], large, strict=True):
+                crops[name].append(_turned(image[:, top : top + side, left : left + side], way))
         most = {"low": 255, "high": 255, "soft": 1}
         return {name: torch.stack(parts).float() / most[name] for name, parts in crops.items()}
 
 
-def _turned(picture: Tensor, way: int) -> Tensor:
+def _turned(image: Tensor, way: int) -> Tensor:
     """(C, S, S) in one of the eight symmetries of a square."""
     if way & 1:
-        picture = picture.flip(2)
+        image = image.flip(2)
     if way & 2:
-        picture = picture.flip(1)
-    return picture.transpose(1, 2) if way & 4 else picture
+        image = image.flip(1)
+    return image.transpose(1, 2) if way & 4 else image
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class SuperResolutionLoss:
 
     Attributes:
         kind: l1, or l2 for a last phase: PSNR is a squared error.
-        distillation: share of the distance from the teacher's picture in that of the pixels, 0..1.
+        distillation: share of the distance from the teacher's image in that of the pixels, 0..1.
         frequency: weight of the mean absolute difference of the Fourier coefficients, scaled to keep its size
             independent of the crop's.
     """

@@ -1,4 +1,4 @@
-"""A trained network's opinion of unlabelled pictures, as soft targets for another one."""
+"""A trained network's opinion of unlabeled images, as soft targets for another one."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ class SegmentationTeacher:
     """Mean class probabilities over several enlargements and both mirrorings.
 
     Args:
-        network: normalised pictures (B, 3, H, W) -> logits at stride 8.
-        normalise: pictures in 0..255 -> normalised ones.
+        network: normalized images (B, 3, H, W) -> logits at stride 8.
+        normalize: images in 0..255 -> normalized ones.
         classes: channels of the logits.
-        scales: enlargements of the picture to average over; the answer has the first one's size.
+        scales: enlargements of the image to average over; the answer has the first one's size.
         dtype: of the forward pass.
     """
 
     def __init__(
         self,
         network: nn.Module,
-        normalise: nn.Module,
+        normalize: nn.Module,
         *,
         classes: int,
         scales: Sequence[float],
@@ -31,14 +31,14 @@ class SegmentationTeacher:
     ) -> None:
         self.classes = classes
         self._network = network.eval().requires_grad_(False)
-        self._normalise = normalise
+        self._normalize = normalize
         self._scales = tuple(scales)
         self._dtype = dtype
 
     @torch.no_grad()
-    def __call__(self, picture: Tensor) -> Tensor:
+    def __call__(self, image: Tensor) -> Tensor:
         """(B, H, W, 3) uint8 -> (B, K, h, w) fp16 probabilities at stride 8 of the first enlargement."""
-        planes = self._normalise(picture.permute(0, 3, 1, 2))
+        planes = self._normalize(image.permute(0, 3, 1, 2))
         size: torch.Size | None = None
         total: Tensor | None = None
         for scale in self._scales:
@@ -54,7 +54,7 @@ class SegmentationTeacher:
         return (total / (2 * len(self._scales))).half()
 
     def _enlarge(self, planes: Tensor, scale: float) -> Tensor:
-        # the answer must cover the picture and nothing else, so sides become multiples of 32 by resizing
+        # the answer must cover the image and nothing else, so sides become multiples of 32 by resizing
         height, width = (max(32, round(side * scale / 32) * 32) for side in planes.shape[-2:])
         return F.interpolate(planes, size=(height, width), mode="bilinear", align_corners=False)
 

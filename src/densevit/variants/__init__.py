@@ -9,7 +9,7 @@ from densevit.variants.architectures import (
     PROMPTABLE,
     SEGMENTATION,
     SUPER_RESOLUTION,
-    architecture,
+    find_architecture,
 )
 from densevit.variants.backbones import BACKBONES
 from densevit.variants.cost import Cost, count
@@ -56,6 +56,6 @@ __all__ = [
     "SuperResolutionTable",
     "TinyViTStage",
     "TinyViTTable",
-    "architecture",
     "count",
+    "find_architecture",
 ]

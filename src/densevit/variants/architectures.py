@@ -102,7 +102,7 @@ ARCHITECTURES: dict[str, Architecture] = {**SEGMENTATION, **CLASSIFICATION, **PR
 """Every architecture by name."""
 
 
-def architecture(name: str) -> Architecture:
+def find_architecture(name: str) -> Architecture:
     """The row of that name.
 
     Raises:

@@ -18,7 +18,7 @@ from densevit.variants.tables import (
 
 @dataclass(frozen=True)
 class Cost:
-    """What one model costs at one picture size.
+    """What one model costs at one image size.
 
     Attributes:
         params: learnable parameters.

@@ -1,4 +1,4 @@
-"""Counts parameters and arithmetic along the way that a picture takes."""
+"""Counts parameters and arithmetic along the way that an image takes."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ class Counter:
     def super_resolution_head(
         self, head: SuperResolutionHeadTable, features: list[tuple[int, int, int]], channels: int
     ) -> None:
-        """`channels` of the output: those of the picture for each of the pixels that one becomes."""
+        """`channels` of the output: those of the image for each of the pixels that one becomes."""
         self.fusion([features[stride.bit_length() - 1] for stride in head.strides], head.width)
         for _ in range(head.depth):
             self.block(head.block, head.width, head.width, head.expand, 1, fewer_norm=False)

@@ -84,7 +84,7 @@ class SegmentationTable:
 
 @dataclass(frozen=True)
 class ClassificationHeadTable:
-    """1x1 convolution, mean over the picture, hidden layer with LayerNorm, classifier."""
+    """1x1 convolution, mean over the image, hidden layer with LayerNorm, classifier."""
 
     width: int  # channels of the convolution
     hidden: int  # of the layer before the classifier

@@ -8,7 +8,7 @@ from densevit.weights.files import (
     hash_file,
     hash_tensors,
     read_tensors,
-    stored_precision,
+    to_stored_precision,
     write_tensors,
 )
 from densevit.weights.hub import HubFile, fetch, is_cached
@@ -24,6 +24,6 @@ __all__ = [
     "hash_tensors",
     "is_cached",
     "read_tensors",
-    "stored_precision",
+    "to_stored_precision",
     "write_tensors",
 ]

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from densevit.core.errors import InputError
-from densevit.core.files import replacing
+from densevit.core.files import write_atomically
 from densevit.core.messages import first_line
 
 ASSETS = Path(__file__).parents[1] / "assets"
@@ -33,7 +33,7 @@ class WeightsError(InputError):
     """A weights file is missing, damaged or not what was asked for."""
 
 
-def stored_precision(tensors: Tensors) -> dict[str, NDArray[np.generic]]:
+def to_stored_precision(tensors: Tensors) -> dict[str, NDArray[np.generic]]:
     """The values as they are stored: fp16 for convolution and linear weights, fp32 for 1-D tensors.
 
     A weight beyond fp16's range stays fp32.
@@ -61,7 +61,7 @@ def write_tensors(path: Path, tensors: Tensors, *, metadata: Mapping[str, str]) 
     """Writes a safetensors file with the header entries of `metadata`."""
     # safetensors writes an array's memory as it lies, whatever its strides say
     laid_out = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
-    with replacing(path) as temporary:
+    with write_atomically(path) as temporary:
         # not `save_file`, whose files only the owner may read
         temporary.write_bytes(save(laid_out, metadata=dict(metadata)))
 

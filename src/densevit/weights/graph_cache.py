@@ -14,7 +14,7 @@ MAX_BYTES = 4 * 2**30
 _ABANDONED_S = 3600
 
 
-def folder() -> Path:
+def cache_folder() -> Path:
     """`$DENSEVIT_CACHE`, `$XDG_CACHE_HOME/densevit` or `~/.cache/densevit`, the first that is set.
 
     Raises:
@@ -35,10 +35,10 @@ def folder() -> Path:
 def graph_path(*identity: str) -> Path:
     """Where the graph of that identity (weights hash, model, converter version) is or will be."""
     key = hashlib.sha256("\n".join(identity).encode()).hexdigest()
-    return folder() / "graphs" / f"{key[:32]}.onnx"
+    return cache_folder() / "graphs" / f"{key[:32]}.onnx"
 
 
-def touch(path: Path) -> None:
+def mark_used(path: Path) -> None:
     """Marks a graph as used now."""
     try:
         os.utime(path)
@@ -47,7 +47,7 @@ def touch(path: Path) -> None:
         return
 
 
-def trim(keep: Path, *, max_bytes: int = MAX_BYTES) -> None:
+def trim_cache(keep: Path, *, max_bytes: int = MAX_BYTES) -> None:
     """Deletes the graphs used longest ago until the rest fits; `keep` stays in any case."""
     entries = []
     now = time.time()
