@@ -22,6 +22,6 @@ def one_line(error: object) -> str:
 
 
 def describe_size(size: tuple[int, int]) -> str:
-    """A (height, width) in pixels as every message says it: "751 x 563 px (width x height)"."""
+    """A (height, width) in pixels as every message writes it: width first, "751 x 563 px"."""
     height, width = size
-    return f"{width} x {height} px (width x height)"
+    return f"{width} x {height} px"

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from densevit.core.errors import UsageError
+
 if TYPE_CHECKING:  # Pillow costs 30 ms to import and only the legend needs it
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
 
 _ROOT = 1.2207440846057596  # of x**4 = x + 1
 
@@ -35,7 +38,7 @@ def colorize(labels: NDArray[Any], palette: NDArray[np.uint8]) -> NDArray[np.uin
     if labels.dtype != np.uint8:
         is_known = (labels >= 0) & (labels < len(palette))
         labels = np.where(is_known, labels, len(palette))
-    # One row for every value that a label can have now, so that the lookup needs no test per pixel.
+    # One row for every value that a label can have now, so that the look-up needs no test per pixel.
     colors = np.zeros((max(256, len(palette) + 1), 3), np.uint8)
     colors[: len(palette)] = palette
     return colors.take(labels, axis=0)
@@ -48,13 +51,14 @@ def overlay(
 
     image: (H, W, 3); labels: (H, W) integers; opacity: 0 (image) to 1 (colors), in steps of 1/256.
 
-    Labels outside the palette count as black, as in `colorize`. Raises ValueError for other shapes or ranges.
+    Labels outside the palette count as black, as in `colorize`. Raises UsageError for another
+    opacity, ValueError for other shapes.
     """
     _check_image(image)
     if labels.shape != image.shape[:2]:
-        raise ValueError(f"labels: got shape {labels.shape}; allowed: {image.shape[:2]}, as the image")
+        raise ValueError(f"labels: got shape {labels.shape}; allowed: {image.shape[:2]}, like the image")
     if not 0 <= opacity <= 1:
-        raise ValueError(f"opacity: got {opacity}; allowed: 0 to 1")
+        raise UsageError(f"opacity: got {opacity}; allowed: 0 to 1")
     # 16-bit fixed point, twice as fast as float32: the weights sum to 256, and 255 * 256 + 128 fits.
     color_weight = round(opacity * 256)
     blend = image.astype(np.uint16) * np.uint16(256 - color_weight)
@@ -83,11 +87,11 @@ def side_by_side(left: NDArray[np.uint8], right: NDArray[np.uint8], *, gap_px: i
 
 
 def default_palette(classes: int) -> NDArray[np.uint8]:
-    """(classes, 3) colors for data that brings none: always the same, none of them black.
+    """(classes, 3) colors for data without any: always the same, never black.
 
     Hue, saturation and brightness step by the powers of 1 / x, where x**4 = x + 1 (Roberts 2018, The
-    unreasonable effectiveness of quasirandom sequences, R3): that spreads any first n colors evenly, 4096 of
-    them all different. A longer palette begins with the shorter one.
+    unreasonable effectiveness of quasirandom sequences, R3). That spreads the first n colors evenly for any n,
+    and the first 4096 all differ. A longer palette begins with the shorter one.
     Raises ValueError for fewer than 1 class.
     """
     if classes < 1:
