@@ -62,7 +62,7 @@ def test_lvis_has_its_images_where_coco_has_them(tmp_path):
     data = open_data(f"lvis:{tmp_path}", "val")
     assert isinstance(data, Lvis)
     assert [data[index].name for index in range(2)] == ["train2017/000007.png", "val2017/000009.png"]
-    refused(lambda: Lvis(tmp_path, "train"), "lvis_v1_train.json", "splits there are: val")
+    refused(lambda: Lvis(tmp_path, "train"), "lvis_v1_train.json", "existing splits: val")
 
     for url in ("http://x/../000007.png", "000007.png", "val2017/../a.png", "val2017/", "val2017/a.txt", 7):
         lvis["images"][0]["coco_url"] = url
@@ -81,7 +81,7 @@ def test_images_are_taken_as_they_are_stored(tmp_path):
 def test_folders_that_are_not_there(tmp_path):
     write(tmp_path / "coco")
     refused(lambda: Coco(tmp_path, "val"), "one level too high", tmp_path / "coco")
-    refused(lambda: Coco(tmp_path / "coco", "test"), "instances_test2017.json", "splits there are: val")
+    refused(lambda: Coco(tmp_path / "coco", "test"), "instances_test2017.json", "existing splits: val")
     (tmp_path / "coco" / "annotations" / "instances_test2017.json").write_text("{}")
     refused(lambda: Coco(tmp_path / "coco", "test"), "test2017: no such folder")
     (tmp_path / "coco" / "annotations" / "instances_val2017.json").rename(tmp_path / "moved.json")

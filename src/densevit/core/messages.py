@@ -4,14 +4,14 @@ from __future__ import annotations
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text that says something; the error's kind where it says nothing."""
+    """The first line of an error's text that holds letters, or the error's type if there is none."""
     lines = (line.strip() for line in str(error).splitlines())
-    # a bare number is a key or a code, which says nothing without the kind
+    # a bare number is a key or a code, which explains nothing without the type
     return next((line for line in lines if any(map(str.isalpha, line))), type(error).__name__)
 
 
 def last_line(error: BaseException) -> str:
-    """The last such line: some libraries begin with places in their sources and end with what happened."""
+    """The last line that is not empty: some libraries put places in their sources first and the cause last."""
     lines = (line.strip() for line in reversed(str(error).splitlines()))
     return next((line for line in lines if line), type(error).__name__)
 

@@ -1,4 +1,4 @@
-"""What a data set is, and how its label images are read."""
+"""The interface of data sets, and how their label images are read."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _AS_PUBLISHED = "take the file as it was published"
 
 
 class DataError(InputError):
-    """A data set is not laid out as it should be; the message says what was looked for and where."""
+    """A data set has another layout than expected; the message says what was looked for and where."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class ClassificationSample:
 
 @dataclass(frozen=True)
 class HighResolutionSample:
-    """One image, (H, W, 3) uint8 RGB, that super-resolution is to restore."""
+    """One image, (H, W, 3) uint8 RGB, that super-resolution has to restore."""
 
     name: str
     image: NDArray[np.uint8]
@@ -59,14 +59,14 @@ class HighResolutionSample:
 
 @dataclass(frozen=True)
 class PromptableSample:
-    """One image and the objects that are outlined in it, N of them, of which there may be none.
+    """One image and the N objects outlined in it; N may be 0.
 
     Attributes:
         name: of the image's file.
         image: (H, W, 3) uint8 RGB.
-        masks: one of (H, W) per object.
-        boxes: (N, 4) float32 (x0, y0, x1, y1) in pixels, as annotated: not whole, a little off the masks' own.
-        areas: (N,) float64 in pixels, as annotated: of COCO's polygons, not of their pixels.
+        masks: one (H, W) mask per object.
+        boxes: (N, 4) float32 (x0, y0, x1, y1) in pixels, as annotated: fractions, slightly off the masks' boxes.
+        areas: (N,) float64 in pixels, as annotated: areas of COCO's polygons, not numbers of pixels.
         ids: (N,) int64 numbers of the annotations.
         image_id: the image's number.
     """
@@ -127,7 +127,7 @@ class PromptableData(Protocol):
     """Images with outlined objects, read one at a time.
 
     Attributes:
-        task: "promptable", by which such data are told from other images without classes.
+        task: "promptable", which tells such data from other images without classes.
     """
 
     task: Literal["promptable"]
@@ -142,7 +142,7 @@ class PromptableData(Protocol):
 
 
 AnyData = SegmentationData | ClassificationData | HighResolutionData | PromptableData
-"""Whatever a model can be evaluated on."""
+"""All data that a model can be evaluated on."""
 
 
 def read_label_image(path: Path, *, remedy: str = "turn colors into class indices first") -> NDArray[np.uint8]:
@@ -213,11 +213,11 @@ def read_pair(name: str, image: Path, labels_file: Path, labels: NDArray[np.uint
     Args:
         name: of the sample.
         image: the image's file.
-        labels_file: where the labels came from, for messages.
+        labels_file: the file of the labels, for messages.
         labels: (H, W) classes and 255.
 
     Raises:
-        DataError: labels of another size than the image.
+        DataError: the labels and the image differ in size.
         ImageError: an image that cannot be read.
     """
     pixels = imaging.read(image)
@@ -230,15 +230,15 @@ def read_pair(name: str, image: Path, labels_file: Path, labels: NDArray[np.uint
 
 
 def list_images(folder: Path, *, recursive: bool = False) -> list[Path]:
-    """The images of a folder by name, in order; with `recursive` those of its sub-folders too.
+    """The images of a folder, sorted by name; with `recursive` those of its sub-folders too.
 
     Raises:
-        DataError: no such folder, or none in it.
+        DataError: no such folder, or no image in it.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder")
+        raise DataError(f"{folder}: no such folder; check the path")
     paths = folder.rglob("*") if recursive else folder.iterdir()
-    # a leading dot is a system's own file about the image, such as macOS's ._a.jpg
+    # a name with a leading dot is a system's note about the image, such as macOS's ._a.jpg
     found = sorted(p for p in paths if p.suffix.lower() in imaging.SUFFIXES and not p.name.startswith("."))
     if not found:
         raise DataError(f"{folder}: no image in it (looked for {', '.join(imaging.SUFFIXES)})")
