@@ -69,7 +69,7 @@ def test_another_size(tmp_path):
 def test_missing_labels_and_missing_images(tmp_path, caplog):
     first, second = write(tmp_path), write(tmp_path, "bonn_1_2")
     first.unlink()
-    message = refused(lambda: Cityscapes(tmp_path, "val"), first, "1 images have none, of 2")
+    message = refused(lambda: Cityscapes(tmp_path, "val"), first, "1 of 2 images lack labels")
     assert "gtFine_trainvaltest.zip" in message
     write(tmp_path)
     next((tmp_path / "leftImg8bit/val/bonn").iterdir()).unlink()
@@ -94,7 +94,7 @@ def test_splits(tmp_path):
     write(tmp_path, split="train")
     save(tmp_path / "leftImg8bit/test/ulm/ulm_1_2_leftImg8bit.png", make_image())
     assert len(Cityscapes(tmp_path, "train")) == 1
-    refused(lambda: Cityscapes(tmp_path, "validation"), "splits there are: train, val")
+    refused(lambda: Cityscapes(tmp_path, "validation"), "existing splits: train, val")
     refused(lambda: Cityscapes(tmp_path, "test"), "never published", "--split val")
 
 

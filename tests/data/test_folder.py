@@ -32,7 +32,7 @@ def test_with_splits(tmp_path):
     write(tmp_path, split="train")
     write(tmp_path, "b", split="val")
     assert FolderData(tmp_path, "val")[0].name == "b"
-    refused(lambda: FolderData(tmp_path, "test"), tmp_path / "images/test", "splits there are: train, val")
+    refused(lambda: FolderData(tmp_path, "test"), tmp_path / "images/test", "existing splits: train, val")
 
 
 def test_colors(tmp_path):

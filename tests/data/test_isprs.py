@@ -91,7 +91,7 @@ def test_labels_that_are_not_colored(tmp_path):
 def test_mistakes(tmp_path):
     root = tmp_path / "Potsdam"
     potsdam(root)
-    refused(lambda: Potsdam(root, "test"), "no split 'test'; splits there are: train, val")
+    refused(lambda: Potsdam(root, "test"), "no split 'test'; existing splits: train, val")
     refused(lambda: Potsdam(tmp_path, "val"), "one level too high", root)
     refused(lambda: Potsdam(root / "2_Ortho_RGB", "val"), "one level too low")
     refused(lambda: Potsdam(root, "train"), "24 of the 24 images of split train are not there", "2_Ortho_RGB.zip")

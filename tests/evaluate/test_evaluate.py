@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from densevit.core.classes import imagenet_wnids, read_class_table
+from densevit.core.classes import read_class_table, read_imagenet_wnids
 from densevit.data.base import ClassificationSample, DataError, SegmentationSample
 from densevit.evaluate import evaluate, evaluate_classification, evaluate_segmentation
 from densevit.imaging import SizePolicy
@@ -185,7 +185,7 @@ def test_some_classes_in_another_order_meet_by_name():
 
 def test_imagenets_classes_meet_by_their_identifiers():
     # a model of the 1000 classes on the folders of some of them, in any order
-    names, wnids = read_class_table("imagenet").names, imagenet_wnids()
+    names, wnids = read_class_table("imagenet").names, read_imagenet_wnids()
     chosen = (wnids[7], wnids[3], wnids[900])
 
     class Knows:

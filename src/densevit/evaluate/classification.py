@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from densevit.core.classes import imagenet_wnids, read_class_table
+from densevit.core.classes import read_class_table, read_imagenet_wnids
 from densevit.core.processes import Processes
 from densevit.data.base import ClassificationData
 from densevit.evaluate.base import SINGLE_PROCESS, Evaluation, Progress, prefetch
@@ -61,7 +61,7 @@ def _model_classes(model: tuple[str, ...], data: tuple[str, ...]) -> list[int]:
     """The model's class of each of the data's: by name, or by WordNet identifier if it knows ImageNet's."""
     names = [model]
     if model == read_class_table("imagenet").names:
-        names.append(imagenet_wnids())
+        names.append(read_imagenet_wnids())
     for known in names:
         index = {name: number for number, name in enumerate(known)}
         if all(name in index for name in data):

@@ -63,8 +63,8 @@ class Mask:
         return self.rle.decode()
 
     def polygons(self) -> list[NDArray[np.float64]]:
-        """Outlines, see `densevit.masks.polygons`."""
-        return masks.polygons(self.decode())
+        """Outlines, see `densevit.masks.trace_polygons`."""
+        return masks.trace_polygons(self.decode())
 
     def to_coco(self, *, compressed: bool = True) -> dict[str, Any]:
         """An annotation as COCO has them: "segmentation", "area", "bbox" [x, y, width, height]; and the scores."""
