@@ -104,14 +104,14 @@ def test_a_class_of_the_model_that_the_data_has_not_misses():
 
 
 def test_data_without_a_known_pixel_is_refused():
-    with pytest.raises(ValueError, match="no pixel of this data has a known label"):
+    with pytest.raises(ValueError, match="no pixel of this data has a label"):
         evaluate_segmentation(task(), Reads(3), Data((block(0), block(255))))
 
 
 @pytest.mark.parametrize(
     ("names", "class_map", "message"),
     [
-        (("a", "b"), None, r"the model knows 2 classes \(a, b.*the data 3.*class map"),
+        (("a", "b"), None, r"the model has 2 classes \(a, b.*the data 3.*class map"),
         (("road", "sky", "car"), None, "class map"),
         (NAMES, [0, 1], "the class map has 2 entries, the model 3 classes"),
         (NAMES, [0, 1, 3], r"integers in .*2"),
@@ -295,7 +295,7 @@ def shared(action, size):
 
 
 @pytest.mark.parametrize("size", [2, 3, 5])
-def test_peers_get_the_score_of_one(size):
+def test_ranks_get_the_score_of_one_process(size):
     generator = np.random.default_rng(0)
     pairs = [(block(0), generator.choice([0, 1, 2, 255], (8, 8))) for _ in range(4)]
     alone = evaluate_segmentation(task(), Reads(3), Data(*pairs))
@@ -314,7 +314,7 @@ def test_peers_get_the_score_of_one(size):
     assert all(each.metrics == alone.metrics for each in together)
 
 
-def test_peers_read_disjoint_shares():
+def test_ranks_read_disjoint_shares():
     read = [[], []]
 
     class Recording(Data):
@@ -342,7 +342,7 @@ def test_peers_read_disjoint_shares():
     assert progress == [[(1, 3), (2, 3), (3, 3)], [(1, 2), (2, 2)]]
 
 
-# --- reading prefetch
+# --- prefetch
 
 
 def test_the_next_image_is_read_while_one_is_inferred():

@@ -138,7 +138,7 @@ def test_crops_need_the_image():
     sam = model()
     scene = sam.encode(tiny.image(100, 90))
     bare = type(scene)(scene.embedding, scene.placement)
-    with pytest.raises(ValueError, match="holds no image to cut crops from"):
+    with pytest.raises(ValueError, match="does not hold its image for crops"):
         list(sam.everything(bare, EverythingOptions(crop_layers=1)))
     assert list(sam.everything(bare, EverythingOptions(points_per_side=4, stability_threshold=0.0)))
 

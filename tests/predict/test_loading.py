@@ -152,8 +152,8 @@ def test_a_stream_keeps_the_order_and_goes_on_after_bad_images(model, images, tm
             assert np.array_equal(result.labels, model.predict(source).labels)
 
 
-@pytest.mark.parametrize("ahead", [0, 1, 100])
-def test_a_stream_reads_no_more_than_it_needs(model, ahead):
+@pytest.mark.parametrize("prefetch", [0, 1, 100])
+def test_a_stream_reads_no_more_than_it_needs(model, prefetch):
     taken = []
 
     def source():
@@ -161,12 +161,12 @@ def test_a_stream_reads_no_more_than_it_needs(model, ahead):
             taken.append(index)
             yield tiny.image(33, 34 + index)
 
-    stream = model.stream(source(), ahead=ahead)
+    stream = model.stream(source(), prefetch=prefetch)
     assert taken == []
     assert next(stream).labels.shape == (33, 34)
-    assert len(taken) == min(8, ahead + 1)
+    assert len(taken) == min(8, prefetch + 1)
     assert [result.labels.shape[1] for result in stream] == list(range(35, 42))
-    assert list(model.stream([], ahead=ahead)) == []
+    assert list(model.stream([], prefetch=prefetch)) == []
 
 
 def test_an_array_that_is_filled_again_counts_as_it_was_handed_over(model):
@@ -315,7 +315,7 @@ def test_unknown_models_list_the_known(name):
         ({"size": "big"}, "'big'"),
         ({"size": "short:0"}, "short:0"),
         ({"runtime": "openvino", "device": "cuda"}, "OpenVINO runtime works on the cpu, got device 'cuda'"),
-        ({"weights": "other.pt"}, r"tiny\.onnx: a graph file holds its weights"),
+        ({"weights": "other.pt"}, r"tiny\.onnx: an ONNX file has its weights inside"),
         ({"runtime": "eager"}, r"tiny\.onnx.*needs a weights file"),
         ({"device": "cuda"}, r"tiny\.onnx.*needs a weights file"),
     ],

@@ -136,9 +136,9 @@ def test_ten_thousand_prompts_are_held_as_runs():
         ({"labels": [1]}, "labels belong to points"),
         ({"points": [3, 3]}, "points must be"),
         ({"points": "here"}, "array of numbers"),
-        ({"mask": np.zeros((64, 64))}, r"mask must be an earlier answer's logits"),
+        ({"mask": np.zeros((64, 64))}, r"mask must be the logits of an earlier result"),
         ({"mask": np.full((256, 256), np.nan)}, "finite"),
-        ({"points": [[3, 3]], "boxes": [[1, 1, 9, 9], [1, 1, 9, 9]]}, "as many of each"),
+        ({"points": [[3, 3]], "boxes": [[1, 1, 9, 9], [1, 1, 9, 9]]}, "number of prompts must be the same"),
     ],
 )
 def test_prompts_that_make_no_sense(prompt, problem):

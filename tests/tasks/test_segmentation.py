@@ -102,7 +102,7 @@ def test_a_working_size_beyond_reason_is_refused():
         task("short:1024").preprocess(np.zeros((1, 20_000, 3), np.uint8))
 
 
-def test_a_image_of_another_type_is_refused():
+def test_an_image_of_another_type_is_refused():
     with pytest.raises(ValueError, match="float32"):
         task().preprocess(np.zeros((4, 4, 3), np.float32))
 
@@ -267,8 +267,8 @@ def test_signatures_name_what_is_missing_or_wrong():
     spec = TensorSpec("image", "uint8", ("batch", "height", "width", 3))
     signature = Signature((spec,), ())
     signature.check_inputs({"image": np.zeros((2, 5, 7, 3), np.uint8), "more": np.zeros(1)})
-    with pytest.raises(ValueError, match=r"input 'image' is missing, got \['image'\]"):
-        signature.check_inputs({"image": np.zeros((2, 5, 7, 3), np.uint8)})
+    with pytest.raises(ValueError, match=r"input 'image' is missing, got \['photo'\]"):
+        signature.check_inputs({"photo": np.zeros((2, 5, 7, 3), np.uint8)})
     for wrong in (np.zeros((2, 5, 7, 4), np.uint8), np.zeros((5, 7, 3), np.uint8), np.zeros((2, 5, 7, 3))):
         with pytest.raises(ValueError, match="image must be uint8"):
             signature.check_inputs({"image": wrong})
@@ -308,7 +308,7 @@ def test_colors_and_overlay_are_the_palette_over_the_image():
     assert np.array_equal(np.asarray(result.overlay(opacity=0)), image)
     assert np.array_equal(np.asarray(result.overlay(opacity=1)), PALETTE[labels])
     assert np.array_equal(result.overlay().array[0, 0], [178, 50, 50])
-    with pytest.raises(ValueError, match="no image"):
+    with pytest.raises(ValueError, match="does not hold its image"):
         flat_result(labels).overlay()
 
 
@@ -338,7 +338,7 @@ def test_files_of_every_format(tmp_path):
     labels = np.random.default_rng(0).integers(0, 3, (9, 14)).astype(np.uint8)
     result = flat_result(labels, tiny.image(9, 14))
     written = result.save(tmp_path / "made" / "for it" / "street.v2", formats=FORMATS)
-    suffixes = ["overlay.jpg", "labels.png", "color.png", "json"]
+    suffixes = ["overlay.jpg", "labels.png", "color.png", "segmentation.json"]
     assert written == [tmp_path / "made" / "for it" / f"street.v2.{suffix}" for suffix in suffixes]
     assert sorted(written) == sorted((tmp_path / "made" / "for it").iterdir())
     overlay, indexed, color, text = written

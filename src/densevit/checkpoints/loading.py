@@ -40,9 +40,9 @@ def read_weights(path: Path) -> WeightsFile:
     Raises:
         WeightsError: missing, damaged or unsafe.
     """
-    if path.suffix not in WEIGHTS_SUFFIXES:
+    if path.suffix.lower() not in WEIGHTS_SUFFIXES:
         raise WeightsError(f"{path}: not a weights file; its suffix must be one of {', '.join(WEIGHTS_SUFFIXES)}")
-    if path.suffix != ".safetensors":
+    if path.suffix.lower() != ".safetensors":
         return WeightsFile(path, strip_wrapper(read_pickled(path)), None)
     arrays, metadata = read_tensors(path)
     own = None

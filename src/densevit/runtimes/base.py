@@ -19,6 +19,10 @@ class RuntimeFailedError(RuntimeError):
     """A runtime gave up on an input it should have taken, most often for want of memory."""
 
 
+class OutOfMemoryError(UnavailableError):
+    """The device's memory does not suffice for an input."""
+
+
 def choose_precision(asked: str, manifest: Manifest, supports: Callable[[Precision], bool]) -> Precision:
     """The precision to compute in.
 
