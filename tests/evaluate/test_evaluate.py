@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from densevit.core.classes import imagenet_wnids, read_class_table
+from densevit.core.errors import UsageError
 from densevit.data.base import ClassificationSample, DataError, SegmentationSample
+from densevit.data.tiled import Tiled
 from densevit.evaluate import evaluate, evaluate_classification, evaluate_segmentation
-from densevit.imaging import SizePolicy
+from densevit.imaging import Size, SizePolicy
 from densevit.recipes.camvid import CAMVID_OF_CITYSCAPES
 from densevit.tasks.segmentation import Segmentation
 from helpers import tiny
@@ -259,6 +261,37 @@ def test_data_of_another_task():
 def test_a_class_map_is_for_segmentation():
     with pytest.raises(ValueError, match="a class map is for segmentation"):
         evaluate(model("classification", Classify(SIX), Reds()), Labeled(SIX, *PAIRS), class_map=[0])
+
+
+@pytest.mark.parametrize("options", [{"prompt": "point"}, {"clicks": 2}, {"boxes": {}}])
+def test_prompts_are_for_promptable_models(options):
+    # they were ignored
+    with pytest.raises(UsageError, match="are for promptable models, not for segmentation"):
+        evaluate(model("segmentation", task(), Reads(3)), Data((block(0), block(0))), **options)
+
+
+# --- tiles
+
+
+class SizedData(Data):
+    def image_size(self, index):
+        return Size(*self.pairs[index][0].shape)
+
+
+@pytest.mark.parametrize("tile", [8, 16, 24])
+def test_tiles_are_not_counted_as_images(tile):
+    red = np.kron([[0, 1, 2], [2, 1, 0]], np.ones((16, 16))).astype(np.uint8)
+    data = SizedData((red, red), (block(1, 20, 28), block(1, 20, 28)))
+    tiled = Tiled(data, tile, 8)
+    progress = []
+    evaluation = evaluate_segmentation(
+        task(), Reads(3), tiled, progress=lambda done, total: progress.append((done, total))
+    )
+    assert len(tiled) > 2
+    assert evaluation.images == tiled.images == 2
+    # the bar advances by tiles
+    assert progress[-1] == (len(tiled), len(tiled))
+    assert evaluate_segmentation(task(), Reads(3), data).images == 2
 
 
 # --- several processes

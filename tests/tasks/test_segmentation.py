@@ -2,6 +2,7 @@
 
 import json
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ from PIL import Image
 from torch.nn import functional as F
 
 from densevit.core.manifest import Manifest, ManifestError
-from densevit.imaging import ImageError, Placement, Size, SizePolicy
+from densevit.imaging import ImageError, Placement, Size, SizePolicy, draw
 from densevit.tasks.base import Signature, TensorSpec
+from densevit.tasks.classification import ClassificationResult
+from densevit.tasks.mask_result import MasksResult
 from densevit.tasks.segmentation import FORMATS, Segmentation, SegmentationResult, make_segmentation_task
 from densevit.tasks.table import make_task
 from helpers import tiny
@@ -298,6 +301,73 @@ def test_fractions_are_shares_largest_first():
     assert math.isclose(sum(many.values()), 1)
     assert list(many.values()) == sorted(many.values(), reverse=True)
     assert all(share > 0 for share in many.values())
+
+
+def test_fractions_of_many_pixels_are_those_of_one_count():
+    # more than are counted at once, and not a multiple of that
+    labels = np.random.default_rng(3).integers(0, 3, (1300, 1801)).astype(np.uint8)
+    counts = np.bincount(labels.ravel(), minlength=3)
+    for view in (labels, labels[::-1, ::-1], labels.T):
+        fractions = flat_result(view).fractions()
+        assert fractions == {NAMES[index]: counts[index] / labels.size for index in np.argsort(-counts)}
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_fractions_need_little_memory(dtype):
+    # np.bincount converts to int64: 8 bytes a pixel, 1.4 GB at 178 megapixels
+    result = flat_result(np.ones((4000, 5000), dtype))
+    tracemalloc.start()
+    try:
+        assert result.fractions() == {"car": 1.0}
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 20e6
+
+
+def test_the_legend_names_the_classes_that_occur(monkeypatch):
+    labels = np.full((30, 40), 2, np.uint8)
+    labels[0, 0] = 0
+    image = np.full((30, 40, 3), 100, np.uint8)
+    result = flat_result(labels, image)
+    asked = []
+
+    def add_legend(drawn, names, palette):
+        asked.append((list(names), palette.tolist()))
+        return np.concatenate([drawn, drawn], axis=1)
+
+    monkeypatch.setattr("densevit.imaging.draw.add_legend", add_legend, raising=False)
+    plain = result.overlay().array
+    assert asked == []
+    assert np.array_equal(result.overlay(legend=True).array[:, :40], plain)
+    # largest first
+    assert asked == [(["sky", "road"], [[0, 0, 255], [255, 0, 0]])]
+
+
+@pytest.mark.skipif(not hasattr(draw, "add_legend"), reason="imaging.draw.add_legend is not merged yet")
+def test_an_overlay_with_a_legend_holds_the_overlay():
+    result = flat_result(np.tile(np.arange(3, dtype=np.uint8), (60, 20)), np.full((60, 60, 3), 100, np.uint8))
+    drawn = result.overlay(legend=True).array
+    assert drawn.dtype == np.uint8
+    assert drawn.shape[1] > 60
+    assert np.array_equal(drawn[:60, :60], result.overlay().array)
+
+
+def test_json_files_of_two_tasks_have_their_own_names(tmp_path):
+    size = Size(2, 2)
+    segmented = flat_result(np.zeros(size, np.uint8))
+    classified = ClassificationResult(np.zeros(2, np.float32), ("a", "b"), Placement(size, size, size))
+    masked = MasksResult((), size)
+    written = [*segmented.save(tmp_path / "x", formats=["json"]), *classified.save(tmp_path / "x")]
+    written += masked.save(tmp_path / "x", formats=["json", "rle"])
+    assert [path.name for path in written] == [
+        "x.segmentation.json",
+        "x.classification.json",
+        "x.masks.json",
+        "x.rle.json",
+    ]
+    assert "fractions" in json.loads(written[0].read_text())
+    assert "top" in json.loads(written[1].read_text())
 
 
 def test_colors_and_overlay_are_the_palette_over_the_image():
