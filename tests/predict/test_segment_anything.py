@@ -77,7 +77,7 @@ def test_masks_are_where_the_logits_are():
     result = sam.predict(scene, points=places(1), keep_logits=True)
     enlarged = sam.task.upsampling(scene.placement)
     for mask, logits in zip(result, result.logits, strict=True):
-        np.testing.assert_array_equal(mask.decode(), enlarged.enlarged(logits) > 0)
+        np.testing.assert_array_equal(mask.decode(), enlarged.enlarge(logits) > 0)
 
 
 def test_a_mask_as_a_prompt():

@@ -83,7 +83,7 @@ class TestCoverage:
         cells = Coverage(TASK.content_in_frame(placement), placement.image)(window, y0, x0)
         mask = np.zeros((height, width), bool)
         mask[y0 : y0 + window.shape[0], x0 : x0 + window.shape[1]] = True
-        found = TASK.upsampling(placement).enlarged(cells.astype(np.float32) / 255 - 0.5) > 0
+        found = TASK.upsampling(placement).enlarge(cells.astype(np.float32) / 255 - 0.5) > 0
         np.testing.assert_array_equal(found, mask)
 
 

@@ -56,7 +56,7 @@ class Signature:
 
 
 def graph_name(function: str, tensor: str, signatures: Mapping[str, Signature]) -> str:
-    """Name of a function's tensor in a graph file: all functions but the first put their own name in front."""
+    """Name of a function's tensor in an ONNX file: all functions but the first put their own name in front."""
     return tensor if function == next(iter(signatures)) else f"{function}.{tensor}"
 
 
