@@ -90,7 +90,7 @@ def main() -> None:
             truth = luma(high)[2:-2, 2:-2]
             bicubic = np.rint(imaging.enlarge(low, 2)).clip(0, 255).astype(np.uint8)
             row = [bicubic, *(enlarged(model, low, tile) for tile in (WHOLE, *options.tiles))]
-            scores = "".join(f"{psnr(luma(Photo(p).eight_bits())[2:-2, 2:-2], truth):>9.3f}" for p in row)
+            scores = "".join(f"{psnr(luma(Photo(p).to_8_bits())[2:-2, 2:-2], truth):>9.3f}" for p in row)
             print(f"{path.name[:30]:>32} {megapixels:>5} MP     {scores}", flush=True)
 
 

@@ -163,11 +163,11 @@ def test_annotations_that_are_none(tmp_path, value, message):
         ([{"size": [40, 60], "counts": [2400]}], "at least three points"),
         ([[1, 2, 3, 4, 5, None]], "at least three points"),
         ([[1, 2, 3, 4, 5, float("inf")]], "at least three points"),
-        ([[1, 2, 3, 4, 5, 1e9]], "the image is 40 x 60"),
+        ([[1, 2, 3, 4, 5, 1e9]], "the image is 60 x 40 px"),
         ([[0, 0, 0, 110] * 20_000], "pixels long"),
         ({"counts": [2400]}, "'size' and 'counts'"),
         ({"size": [40, 60], "counts": [2399]}, "sum up to 2399"),
-        ({"size": [60, 40], "counts": [2400]}, "a mask of 60 x 40 in an image of 40 x 60"),
+        ({"size": [60, 40], "counts": [2400]}, "a mask of 40 x 60 px in an image of 60 x 40 px"),
     ],
 )
 def test_outlines_that_are_none(tmp_path, segmentation, message):
@@ -179,7 +179,7 @@ def test_outlines_that_are_none(tmp_path, segmentation, message):
 def test_images_of_another_size(tmp_path):
     write(tmp_path, changed("images", 0, height=41))
     data = Coco(tmp_path, "val")
-    refused(lambda: data[0], "000007.png: is 40 x 60, its annotations are for 41 x 60")
+    refused(lambda: data[0], "000007.png: is 60 x 40 px, its annotations are for 60 x 41 px")
 
 
 def test_files_too_large(tmp_path, monkeypatch):

@@ -117,9 +117,9 @@ def test_what_is_no_mask():
         encode(np.zeros((3, 3), np.uint8))
     with pytest.raises(MaskError, match="not empty"):
         encode(np.zeros((0, 3), bool))
-    with pytest.raises(MaskError, match="not within 4 x 4"):
+    with pytest.raises(MaskError, match="is not within a mask of 4 x 4 px"):
         encode_window(np.ones((3, 3), bool), 2, 0, (4, 4))
-    with pytest.raises(MaskError, match="not within 4 x 4"):
+    with pytest.raises(MaskError, match="is not within a mask of 4 x 4 px"):
         encode_window(np.ones((3, 3), bool), 0, -1, (4, 4))
     with pytest.raises(MaskError, match="sum up to 5"):
         rle((2, 3), 5)
@@ -142,7 +142,7 @@ def test_what_is_no_mask():
         ({"size": [2, 3.0], "counts": [6]}, "whole numbers"),
         ({"size": [True, 6], "counts": [6]}, "whole numbers"),
         ({"size": [0, 3], "counts": []}, "allowed: 1 to"),
-        ({"size": [60_000, 60_000], "counts": [3_600_000_000]}, "allowed: 1 to 178000000"),
+        ({"size": [60_000, 60_000], "counts": [3_600_000_000]}, "allowed: 1 to 178,000,000 pixels"),
         ({"size": [2, 3], "counts": 6}, "a text or a list"),
         ({"size": [2, 3], "counts": [6.0]}, "whole numbers in 0..6"),
         ({"size": [2, 3], "counts": [-1, 7]}, "whole numbers in 0..6"),

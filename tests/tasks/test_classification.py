@@ -155,7 +155,7 @@ def test_other_sizes_show_the_whole_image(text, content, tensor):
 
 def test_a_strip_is_refused():
     task = make_classification_task(find_model("cls-b1-r224").manifest())
-    with pytest.raises(ImageError, match="image of 1 x 20000"):
+    with pytest.raises(ImageError, match="image of 20000 x 1 px"):
         task.preprocess(np.zeros((1, 20_000, 3), np.uint8))
 
 

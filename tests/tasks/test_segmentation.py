@@ -13,7 +13,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 from densevit.core.manifest import Manifest, ManifestError
-from densevit.imaging import ImageError, Placement, Size, SizePolicy, draw
+from densevit.imaging import ImageError, Placement, Size, SizePolicy
 from densevit.tasks.base import Signature, TensorSpec
 from densevit.tasks.classification import ClassificationResult
 from densevit.tasks.mask_result import MasksResult
@@ -336,7 +336,7 @@ def test_the_legend_names_the_classes_that_occur(monkeypatch):
         asked.append((list(names), palette.tolist()))
         return np.concatenate([drawn, drawn], axis=1)
 
-    monkeypatch.setattr("densevit.imaging.draw.add_legend", add_legend, raising=False)
+    monkeypatch.setattr("densevit.imaging.draw.add_legend", add_legend)
     plain = result.overlay().array
     assert asked == []
     assert np.array_equal(result.overlay(legend=True).array[:, :40], plain)
@@ -344,7 +344,6 @@ def test_the_legend_names_the_classes_that_occur(monkeypatch):
     assert asked == [(["sky", "road"], [[0, 0, 255], [255, 0, 0]])]
 
 
-@pytest.mark.skipif(not hasattr(draw, "add_legend"), reason="imaging.draw.add_legend is not merged yet")
 def test_an_overlay_with_a_legend_holds_the_overlay():
     result = flat_result(np.tile(np.arange(3, dtype=np.uint8), (60, 20)), np.full((60, 60, 3), 100, np.uint8))
     drawn = result.overlay(legend=True).array

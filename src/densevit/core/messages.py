@@ -1,4 +1,4 @@
-"""Errors of others in one line of ours."""
+"""Parts of messages: the errors of other libraries in one line, and sizes."""
 
 from __future__ import annotations
 
@@ -19,3 +19,9 @@ def last_line(error: BaseException) -> str:
 def one_line(error: object) -> str:
     """The whole text with line breaks as spaces."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def describe_size(size: tuple[int, int]) -> str:
+    """A (height, width) in pixels as every message writes it: width first, "751 x 563 px"."""
+    height, width = size
+    return f"{width} x {height} px"

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from densevit import imaging
 from densevit.core.errors import InputError
 from densevit.core.messages import first_line
-from densevit.imaging import Size
+from densevit.imaging import ImageError, Size
+from densevit.imaging.reading import decode, open_image
 from densevit.masks import RLE
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
 
 _LOSSLESS = ("PNG", "TIFF", "BMP", "GIF")
 """Formats of label images: JPEG would change the values."""
+
+_AS_PUBLISHED = "take the file as it was published"
 
 
 class DataError(InputError):
@@ -84,7 +88,7 @@ class SegmentationData(Protocol):
     palette: NDArray[np.uint8]
 
     def __len__(self) -> int:
-        """How many samples."""
+        """Number of samples."""
         ...
 
     def __getitem__(self, index: int) -> SegmentationSample:
@@ -98,7 +102,7 @@ class ClassificationData(Protocol):
     class_names: tuple[str, ...]
 
     def __len__(self) -> int:
-        """How many samples."""
+        """Number of samples."""
         ...
 
     def __getitem__(self, index: int) -> ClassificationSample:
@@ -110,7 +114,7 @@ class HighResolutionData(Protocol):
     """Images without labels, read one at a time."""
 
     def __len__(self) -> int:
-        """How many samples."""
+        """Number of samples."""
         ...
 
     def __getitem__(self, index: int) -> HighResolutionSample:
@@ -129,7 +133,7 @@ class PromptableData(Protocol):
     task: Literal["promptable"]
 
     def __len__(self) -> int:
-        """How many samples."""
+        """Number of samples."""
         ...
 
     def __getitem__(self, index: int) -> PromptableSample:
@@ -151,9 +155,10 @@ def read_label_image(path: Path, *, remedy: str = "turn colors into class indice
     Raises:
         DataError: not such an image.
     """
-    with _opened(path) as image:
+    with _open_lossless(path) as image:
         if image.mode not in ("L", "P"):
             raise DataError(f"{path}: label images have one 8-bit channel, this one is {image.mode}; {remedy}")
+        decode(image)
         return np.array(image)
 
 
@@ -163,34 +168,43 @@ def read_color_labels(path: Path) -> NDArray[np.uint8]:
     Raises:
         DataError: not a lossless RGB image.
     """
-    with _opened(path) as image:
+    with _open_lossless(path) as image:
         if image.mode != "RGB":
-            raise DataError(f"{path}: these label images are RGB, one color per class; got {image.mode}")
+            raise DataError(
+                f"{path}: these label images are RGB, one color per class, this one is {image.mode}; "
+                f"{_AS_PUBLISHED}"
+            )
+        decode(image)
         return np.array(image)
 
 
-def image_size(path: Path) -> Size:
-    """(height, width) from the header of a PNG or TIFF image; nothing is decoded.
+def read_size(path: Path) -> Size:
+    """(height, width) from the header of a PNG or TIFF image; no pixel is decoded.
 
     Raises:
-        DataError: not such an image, or too large a one.
+        DataError: not such an image, or one that is too large.
     """
-    with _opened(path, "image") as image:
+    with _open_lossless(path, "image") as image:
         return Size(image.height, image.width)
 
 
 @contextmanager
-def _opened(path: Path, what: str = "label image") -> Iterator[Image.Image]:
+def _open_lossless(path: Path, what: str = "label image") -> Iterator[PillowImage]:
+    """Open an image whose stored values count. Its pixels are not decoded, and no other work is done here."""
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of sizes that could be an attack, and refuses twice that
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=_LOSSLESS) as image:
-                yield image
-    except DataError:
-        raise
-    except Exception as error:  # a decoder raises some ten kinds on damaged data
-        raise DataError(f"{path}: cannot be read as a {what} ({first_line(error)})") from error
+        with open_image(path, max_pixels=imaging.DEFAULT_MAX_PIXELS) as (image, _):
+            if image.format not in _LOSSLESS:
+                allowed = ", ".join(_LOSSLESS)
+                raise DataError(
+                    f"{path}: a {what} here is one of {allowed}, this one is {image.format}; {_AS_PUBLISHED}"
+                )
+            yield image
+    except ImageError as error:
+        # the remedy of an ImageError, such as another format, is for images and not for labels
+        reason = (
+            first_line(error.__cause__) if error.__cause__ else str(error).partition(": ")[2].partition(";")[0]
+        )
+        raise DataError(f"{path}: cannot be read as a {what} ({reason}); {_AS_PUBLISHED}") from error
 
 
 def read_pair(name: str, image: Path, labels_file: Path, labels: NDArray[np.uint8]) -> SegmentationSample:
@@ -209,8 +223,8 @@ def read_pair(name: str, image: Path, labels_file: Path, labels: NDArray[np.uint
     pixels = imaging.read(image)
     if labels.shape != pixels.shape[:2]:
         raise DataError(
-            f"{labels_file}: labels are {labels.shape}, the image {image.name} is {pixels.shape[:2]}; "
-            "both must come from the same release and must not be resized apart"
+            f"{labels_file}: labels are {Size.of(labels)}, the image {image.name} is {Size.of(pixels)}; "
+            "take both from the same release, and do not resize one of them alone"
         )
     return SegmentationSample(name, pixels, labels)
 

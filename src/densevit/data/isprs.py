@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from densevit.core.classes import read_class_table
-from densevit.data.base import DataError, SegmentationSample, image_size, read_color_labels, read_pair
+from densevit.data.base import DataError, SegmentationSample, read_color_labels, read_pair, read_size
 from densevit.data.layout import describe_contents, require_folder
 from densevit.data.values import classes_of_colors
 from densevit.imaging import Size
@@ -89,7 +89,7 @@ class IsprsData:
 
     def image_size(self, index: int) -> Size:
         """(height, width) of an image, from its header."""
-        return image_size(self.images[index])
+        return read_size(self.images[index])
 
     def __getitem__(self, index: int) -> SegmentationSample:
         """Reads one whole image and its labels.

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from densevit.core.errors import InputError
 from densevit.core.limits import DEFAULT_MAX_PIXELS
+from densevit.core.messages import describe_size
 from densevit.masks.compression import compress_counts, decompress_counts
 
-MOST_PIXELS = 2**31 - 1
-"""Height times width of the largest mask there can be."""
+MAX_MASK_PIXELS = 2**31 - 1
+"""Height times width of the largest mask that can be stored."""
 
 
 class MaskError(InputError):
@@ -38,14 +39,14 @@ class RLE:
     counts: NDArray[np.uint32]
 
     def __post_init__(self) -> None:
-        _check_size(self.size, MOST_PIXELS)
+        _check_size(self.size, MAX_MASK_PIXELS)
         if self.counts.dtype != np.uint32 or self.counts.ndim != 1:
             raise MaskError(f"counts: got {self.counts.dtype} {self.counts.shape}; allowed: uint32 (N,)")
         height, width = self.size
         if len(self.counts) > height * width + 1:
-            raise MaskError(f"{len(self.counts)} runs in a mask of {height} x {width} pixels")
+            raise MaskError(f"{len(self.counts)} runs in a mask of {describe_size(self.size)}")
         if (total := int(self.counts.sum(dtype=np.int64))) != height * width:
-            raise MaskError(f"run lengths sum up to {total}, the mask has {height} x {width} pixels")
+            raise MaskError(f"run lengths sum up to {total}, the mask is {describe_size(self.size)}")
         counts = self.counts.view()
         counts.flags.writeable = False
         object.__setattr__(self, "counts", counts)
@@ -59,7 +60,7 @@ class RLE:
         return hash((self.size, self.counts.tobytes()))
 
     def __repr__(self) -> str:
-        return f"RLE({self.size[0]} x {self.size[1]}, {len(self.counts)} runs)"
+        return f"RLE({describe_size(self.size)}, {len(self.counts)} runs)"
 
     @property
     def area(self) -> int:
@@ -119,7 +120,7 @@ class RLE:
             raise MaskError(f"a mask's counts are a text or a list, not {type(counts).__name__}")
         most = (height * width + 1) * (1 if isinstance(counts, list) else 7)
         if len(counts) > most:
-            raise MaskError(f"counts of {len(counts)} entries for a mask of {height} x {width}")
+            raise MaskError(f"counts of {len(counts)} entries for a mask of {describe_size((height, width))}")
         if isinstance(counts, list):
             if not all(type(count) is int and 0 <= count <= height * width for count in counts):
                 raise MaskError(f"run lengths are whole numbers in 0..{height * width}")
@@ -129,7 +130,8 @@ class RLE:
         except ValueError as error:
             raise MaskError(f"the mask's compressed counts cannot be read: {error}") from error
         if lengths.size and not 0 <= lengths.min() <= lengths.max() <= height * width:
-            raise MaskError(f"run lengths {lengths.min()}..{lengths.max()} in a mask of {height} x {width}")
+            found = f"{lengths.min()}..{lengths.max()}"
+            raise MaskError(f"run lengths {found} in a mask of {describe_size((height, width))}")
         return RLE((height, width), lengths.astype(np.uint32))
 
 
@@ -157,11 +159,12 @@ def encode_window(window: NDArray[np.bool_], top: int, left: int, size: tuple[in
         MaskError: not such a window, or it does not lie inside the mask.
     """
     _check_mask(window)
-    _check_size(size, MOST_PIXELS)
+    _check_size(size, MAX_MASK_PIXELS)
     (rows, columns), (height, width) = window.shape, size
     if not (0 <= top <= height - rows and 0 <= left <= width - columns):
         raise MaskError(
-            f"a window of {rows} x {columns} at row {top}, column {left} is not within {height} x {width}"
+            f"a window of {describe_size((rows, columns))} at x {left}, y {top} "
+            f"is not within a mask of {describe_size(size)}"
         )
     # where a column enters or leaves the mask; rows + 1 places, and the window is read row by row, as it lies
     change = np.empty((rows + 1, columns), bool)
@@ -188,7 +191,7 @@ def intersection(first: RLE, second: RLE) -> int:
         MaskError: masks of different sizes.
     """
     if first.size != second.size:
-        raise MaskError(f"masks of different sizes: {first.size} and {second.size}")
+        raise MaskError(f"masks of different sizes: {describe_size(first.size)} and {describe_size(second.size)}")
     if len(first.counts) > len(second.counts):
         first, second = second, first
     edges = np.concatenate([[0], np.cumsum(second.counts, dtype=np.int64)])
@@ -231,4 +234,4 @@ def _check_size(size: tuple[Any, ...], max_pixels: int) -> None:
     if len(size) != 2 or not all(isinstance(side, int) and not isinstance(side, bool) for side in size):
         raise MaskError("a mask's size is (height, width), two whole numbers")
     if min(size) < 1 or size[0] * size[1] > max_pixels:
-        raise MaskError(f"a mask of {size[0]} x {size[1]} pixels; allowed: 1 to {max_pixels}")
+        raise MaskError(f"a mask of {describe_size(size)}; allowed: 1 to {max_pixels:,} pixels")

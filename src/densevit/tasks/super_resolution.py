@@ -84,9 +84,9 @@ class SuperResolutionResult:
 
     def compare(self) -> Drawing:
         """Bicubic enlargement on the left, the model's on the right, with 8 bits and without transparency."""
-        small = Photo(self.original).eight_bits()
+        small = Photo(self.original).to_8_bits()
         bicubic = _clip(imaging.enlarge(small, self.scale), small.dtype)
-        return Drawing(np.concatenate([bicubic, Photo(self.image).eight_bits()], axis=1).astype(np.uint8))
+        return Drawing(np.concatenate([bicubic, Photo(self.image).to_8_bits()], axis=1).astype(np.uint8))
 
     def to_json(self) -> dict[str, Any]:
         """Size and scale, ready for JSON."""

@@ -102,7 +102,7 @@ class Pairs:
         """
         pixels = imaging.read_photo(path).pixels
         if pixels.shape != shape:
-            raise ValueError(f"{path}: the teacher's image is {pixels.shape}, the original {shape}")
+            raise ValueError(f"{path}: the teacher's image is {Size.of(pixels)}, the original {Size(*shape[:2])}")
         values = pixels / np.float32(np.iinfo(pixels.dtype).max)
         return self._tensor(values.astype(np.float16))
 
