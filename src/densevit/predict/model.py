@@ -16,7 +16,7 @@ from densevit import imaging
 from densevit.core.manifest import Manifest
 from densevit.core.messages import one_line
 from densevit.imaging import DEFAULT_MAX_PIXELS, ImageError, ImageSource, Placement
-from densevit.runtimes.base import Runtime, RuntimeFailedError
+from densevit.runtimes.base import OutOfMemoryError, Runtime
 from densevit.tasks.base import Arrays, PiecewiseTask, Task
 
 Result = TypeVar("Result")
@@ -174,7 +174,7 @@ def _about(name: str) -> Iterator[None]:
     """What goes wrong with an image is said of that image, so that the others go on."""
     try:
         yield
-    except (RuntimeFailedError, MemoryError) as error:
+    except (OutOfMemoryError, MemoryError) as error:
         raise ImageError(f"{name}: {one_line(error)}; try a smaller size") from error
     except ValueError as error:
         raise ImageError(f"{name}: {one_line(error)}") from error

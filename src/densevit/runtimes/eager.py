@@ -12,14 +12,13 @@ from torch import nn
 
 from densevit.core.errors import UnavailableError
 from densevit.core.manifest import Manifest
-from densevit.core.messages import first_line
 from densevit.models.build import functions
 from densevit.models.deploy import fold_norms, with_image_input
 from densevit.runtimes.base import (
     Precision,
-    RuntimeFailedError,
     check_inputs,
     choose_precision,
+    recognize_out_of_memory,
 )
 from densevit.tasks.table import make_task
 
@@ -103,19 +102,17 @@ class EagerRuntime:
         """Runs a function by name; see `Runtime.run`."""
         check_inputs(self._signatures, function, tensors)
         signature = self._signatures[function]
-        inputs = [
-            torch.from_numpy(np.require(tensors[spec.name], requirements=["C", "W"])).to(self._place)
-            for spec in signature.inputs
-        ]
+        arrays = [np.require(tensors[spec.name], requirements=["C", "W"]) for spec in signature.inputs]
         half = self.precision != "fp32"
-        try:
-            with torch.inference_mode(), torch.autocast(self._place.type, _TYPES[self.precision], enabled=half):
-                outputs = self._modules[function](*inputs)
-        except RuntimeError as error:
-            shapes = ", ".join(str(tuple(array.shape)) for array in inputs)
-            raise RuntimeFailedError(f"PyTorch failed on {shapes} ({first_line(error)})") from error
-        # one output is a tensor, several are a tuple in the order of the signature
-        arrays = [outputs] if len(signature.outputs) == 1 else outputs
-        return {
-            spec.name: array.float().cpu().numpy() for spec, array in zip(signature.outputs, arrays, strict=True)
-        }
+        with (
+            recognize_out_of_memory("PyTorch", [array.shape for array in arrays]),
+            torch.inference_mode(),
+            torch.autocast(self._place.type, _TYPES[self.precision], enabled=half),
+        ):
+            answer = self._modules[function](*(torch.from_numpy(array).to(self._place) for array in arrays))
+            # one output is a tensor, several are a tuple in the order of the signature
+            outputs = [answer] if len(signature.outputs) == 1 else answer
+            return {
+                spec.name: output.float().cpu().numpy()
+                for spec, output in zip(signature.outputs, outputs, strict=True)
+            }

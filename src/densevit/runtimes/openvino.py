@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from densevit.core.errors import InputError
 from densevit.core.manifest import METADATA_KEY, Manifest, ManifestError
 from densevit.core.messages import last_line
-from densevit.runtimes.base import Precision, RuntimeFailedError, check_inputs, choose_precision
+from densevit.runtimes.base import Precision, check_inputs, choose_precision, recognize_out_of_memory
 from densevit.tasks.base import Signature, graph_name
 from densevit.tasks.table import make_task
 
@@ -79,11 +79,8 @@ class OpenVINORuntime:
         check_inputs(self._signatures, function, tensors)
         signature = self._signatures[function]
         arrays = [np.require(tensors[spec.name], requirements=["C", "W"]) for spec in signature.inputs]
-        try:
+        with recognize_out_of_memory("OpenVINO", [array.shape for array in arrays]):
             outputs = self._functions[function].run(arrays)
-        except RuntimeError as error:
-            shapes = ", ".join(str(array.shape) for array in arrays)
-            raise RuntimeFailedError(f"OpenVINO failed on {shapes} ({last_line(error)})") from error
         return {spec.name: array for spec, array in zip(signature.outputs, outputs, strict=True)}
 
 
