@@ -51,7 +51,7 @@ def test_read_only_arrays(name):
     [
         "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to "
         "allocate 140737488355328 bytes. Error code 12 (Cannot allocate memory)",
-        "[enforce fail at alloc_cpu.cpp:73] . DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes.",
+        "[enforce fail at alloc_cpu.cpp:73] . DefaultCPUAllocator: not enough memory: you tried to allocate 9 B.",
         "CUDA out of memory. Tried to allocate 20.00 GiB.",
         "MPS backend out of memory (MPS allocated: 1.00 GB)",
         "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
@@ -62,9 +62,7 @@ def test_read_only_arrays(name):
 )
 def test_memory_that_does_not_suffice_is_recognized(text):
     with (
-        pytest.raises(
-            OutOfMemoryError, match=r"Library ran out of memory on \(1, 3, 8, 8\), \(2,\) \("
-        ) as caught,
+        pytest.raises(OutOfMemoryError, match=r"Library ran out of memory on \(1, 3, 8, 8\), \(2,\) \(") as caught,
         recognize_out_of_memory("Library", [(1, 3, 8, 8), (2,)]),
     ):
         raise RuntimeError(text)

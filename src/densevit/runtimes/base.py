@@ -30,7 +30,7 @@ _OUT_OF_MEMORY = (
     "bad allocation",
     "could not create a memory object",
 )
-"""What PyTorch, CUDA, MPS, oneDNN and OpenVINO write, in lower case; none has an exception for it on every device."""
+"""What PyTorch, CUDA, MPS, oneDNN and OpenVINO write, in lower case; not all of them have an exception for it."""
 
 
 class OutOfMemoryError(UnavailableError):
