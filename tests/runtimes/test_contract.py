@@ -156,7 +156,8 @@ def test_threads_share_a_model(name):
 )
 def test_auto_is_bf16_only_where_verified_and_native(tmp_path, monkeypatch, verified, native, chosen):
     monkeypatch.setattr(openvino, "supports", lambda precision: precision in native)
-    path = tiny.graph_with(tmp_path / "g.onnx", tiny.manifest(verified_precisions=verified).to_json())
+    header = tiny.manifest(verified_precisions={name: {} for name in verified}).to_json()
+    path = tiny.graph_with(tmp_path / "g.onnx", header)
     assert OpenVINORuntime(path, precision="auto").precision == chosen
     # the default is that of everything which reports a score
     assert OpenVINORuntime(path).precision == "fp32"
@@ -169,7 +170,7 @@ def test_auto_is_bf16_only_where_verified_and_native(tmp_path, monkeypatch, veri
 def test_auto_is_the_same_for_eager(monkeypatch, verified, native, chosen):
     monkeypatch.setattr(eager, "supports", lambda device, precision: precision in native)
     network, _ = tiny.stored()
-    manifest = tiny.manifest(verified_precisions=verified)
+    manifest = tiny.manifest(verified_precisions={name: {} for name in verified})
     assert EagerRuntime(network, manifest, device="cpu", precision="auto").precision == chosen
     assert EagerRuntime(network, manifest, device="cpu").precision == "fp32"
 
@@ -402,8 +403,9 @@ def test_a_graph_of_absurd_size_is_not_read(monkeypatch):
         (None, "no densevit header"),
         ("", "header"),
         ("{", "not JSON"),
-        ("[]", "format 1"),
-        ('{"format": 2}', "format 1; update densevit"),
+        ("[]", "format number"),
+        ('{"format": 3}', "format 3, newer than 2; update densevit"),
+        ('{"format": 2}', "incomplete"),
         ('{"format": 1}', "incomplete"),
         ('{"format": 1, "name": "x", "task": "segmentation", "architecture": "seg-b0", "odd": 1}', "'odd'"),
     ],

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from densevit.checkpoints.names import strip_wrapper, to_own_names
 from densevit.checkpoints.state import load_state, read_pickled
+from densevit.core.errors import UsageError
 from densevit.core.manifest import METADATA_KEY, Manifest, describe_mismatch, match_manifest
-from densevit.models.build import Network, build
+from densevit.models.build import Network, build, with_ablations
 from densevit.variants import find_architecture
 from densevit.weights import WEIGHTS_SUFFIXES, WeightsError, hash_tensors, read_tensors
 
@@ -79,8 +80,12 @@ def build_network(file: WeightsFile, manifest: Manifest) -> tuple[Network, Manif
         WeightsMismatchError: not the tensors of this model.
     """
     try:
-        table = find_architecture(manifest.architecture)
-    except ValueError as error:
+        table = with_ablations(
+            find_architecture(manifest.architecture),
+            multi_scale=manifest.multi_scale,
+            global_attention=manifest.global_attention,
+        )
+    except UsageError as error:
         raise WeightsError(f"{file.path}: {error}; update densevit") from error
     classes = len(manifest.class_names) or None
     network = build(table, classes=classes, in_channels=len(manifest.mean))

@@ -37,7 +37,7 @@ def official_name(name: str, table: Architecture) -> str:
         return _official_backbone(name, table.backbone.family)
     if isinstance(table, SegmentationTable):
         return _official_segmentation_head(name)
-    return _renamed(name, _OFFICIAL_CLASSIFICATION_HEAD)
+    return _rename(name, _OFFICIAL_CLASSIFICATION_HEAD)
 
 
 def timm_name(name: str, table: Architecture) -> str:
@@ -49,7 +49,7 @@ def timm_name(name: str, table: Architecture) -> str:
     if not isinstance(table, ClassificationTable):
         return name
     if name.startswith("head."):
-        return _renamed(name, _TIMM_HEAD)
+        return _rename(name, _TIMM_HEAD)
     name = _official_backbone(name, table.backbone.family).removeprefix("backbone.")
     first = 0 if table.backbone.family == "b" else 1
     stem = "input_stem" if table.backbone.family == "b" else "stages.0"
@@ -135,8 +135,8 @@ _TIMM_HEAD = (
 )
 
 
-def _renamed(name: str, rules: tuple[tuple[str, str], ...]) -> str:
-    """By the first rule that fits, and by no other."""
+def _rename(name: str, rules: tuple[tuple[str, str], ...]) -> str:
+    """Applies the first rule that matches, and no other."""
     for ours, theirs in rules:
         renamed, count = re.subn(f"^{ours}", theirs, name)
         if count:

@@ -88,13 +88,22 @@ class EagerRuntime:
             torch.set_num_threads(threads)
         self.manifest = manifest
         self._signatures = make_task(manifest).signatures
-        parts = functions(network)
+        # all functions from one copy, so that they share its parameters
+        parts = functions(fold_norms(network))
         self._modules = {
-            name: self._placed(with_image_input(fold_norms(parts[name]), signature.inputs[0].dtype, manifest))
+            name: self._move(with_image_input(parts[name], signature.inputs[0].dtype, manifest))
             for name, signature in self._signatures.items()
         }
 
-    def _placed(self, module: nn.Module) -> nn.Module:
+    @property
+    def parameter_bytes(self) -> int:
+        """Memory of all parameters and buffers on the device; what functions share counts once."""
+        tensors = [
+            tensor for module in self._modules.values() for tensor in (*module.parameters(), *module.buffers())
+        ]
+        return sum({tensor.data_ptr(): tensor.nbytes for tensor in tensors}.values())
+
+    def _move(self, module: nn.Module) -> nn.Module:
         module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return module.to(self._place).requires_grad_(False)
 
