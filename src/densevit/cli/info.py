@@ -80,7 +80,7 @@ def _manifest_of_file(path: Path) -> Manifest:
         if text is not None:
             return Manifest.from_json(text, source=str(path))
     require_torch(f"{path}: reading foreign weights")
-    from densevit.checkpoints.conversion import identify_manifest
+    from densevit.checkpoints.opening import identify_manifest
 
     return identify_manifest(path)
 

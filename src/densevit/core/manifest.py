@@ -190,8 +190,8 @@ def match_manifest(own: Manifest, asked: Manifest) -> Manifest | None:
 def describe_mismatch(source: object, own: Manifest, asked: Manifest) -> str:
     """The error for a file that describes itself as something else."""
     return (
-        f"{source}: holds {_describe(own)}, not {_describe(asked)}; to use it as what it is, give the file as the "
-        "model"
+        f"{source}: holds {_describe(own)}, but {_describe(asked)} was asked for; to use the file anyway, give it "
+        "as the model"
     )
 
 

@@ -83,7 +83,8 @@ def _export(
     modules: Mapping[str, nn.Module], manifest: Manifest, signatures: Mapping[str, Signature], path: Path
 ) -> None:
     models = {
-        function: _trace(modules[function], manifest, signature) for function, signature in signatures.items()
+        function: trace_function(modules[function], manifest, signature)
+        for function, signature in signatures.items()
     }
     model = merge_functions(models, signatures)
     _strip_traces(model)
@@ -111,7 +112,17 @@ def _strip_traces(model: onnx_ir.Model) -> None:
         value.metadata_props.clear()
 
 
-def _trace(module: nn.Module, manifest: Manifest, signature: Signature) -> onnx_ir.Model:
+def trace_function(module: nn.Module, manifest: Manifest, signature: Signature) -> onnx_ir.Model:
+    """One function as an optimized ONNX graph with the dynamic axes of its signature.
+
+    Args:
+        module: takes the inputs of the signature in its order; without BatchNorms, see `models.deploy`.
+        manifest: gives the model's name and multiple.
+        signature: of the function.
+
+    Raises:
+        GraphError: the exporter failed.
+    """
     examples = tuple(
         torch.zeros(fill_shape(source, _EXAMPLE, multiple=manifest.multiple), dtype=getattr(torch, source.dtype))
         for source in signature.inputs

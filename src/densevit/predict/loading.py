@@ -182,7 +182,7 @@ def _network(origin: _Origin, purpose: str, packages: tuple[str, ...]) -> tuple[
     if origin.tensors is None:
         raise weights.WeightsError(f"{origin.name}: {purpose} needs a weights file, a graph file does not do")
     require_torch(purpose, *packages)
-    from densevit.checkpoints.conversion import open_network
+    from densevit.checkpoints.opening import open_network
 
     return open_network(origin.tensors, origin.manifest)
 
