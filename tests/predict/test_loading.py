@@ -190,7 +190,7 @@ def test_own_weights_of_another_variant_are_named():
 def test_own_weights_of_other_classes_are_named():
     # the same architecture, which must not answer under the name of another model
     said = refusal("seg-b0-cityscapes", tiny.safetensors())
-    assert "holds seg-b0 with 11 classes (tiny), seg-b0 with 19 classes (seg-b0-cityscapes) was asked for" in said
+    assert "seg-b0 with 11 classes (tiny), but seg-b0 with 19 classes (seg-b0-cityscapes) was asked for" in said
     with pytest.raises(ValueError, match="11 classes"):
         load("seg-b0-cityscapes", weights=tiny.graph())
 
@@ -245,7 +245,7 @@ def test_truncated_weights_are_named(tmp_path, official, suffix):
 @pytest.mark.parametrize("value", [{}, [torch.zeros(3)], {"a": 1}, torch.zeros(3)])
 def test_checkpoints_without_a_table_of_tensors_are_named(tmp_path, value):
     torch.save(value, tmp_path / "odd.pt")
-    assert refusal("seg-b0-cityscapes", tmp_path / "odd.pt").endswith("odd.pt: holds no table of tensors")
+    assert refusal("seg-b0-cityscapes", tmp_path / "odd.pt").endswith("odd.pt: does not hold a table of tensors")
 
 
 def test_foreign_tensors_tell_what_they_are(tmp_path, official):

@@ -184,7 +184,7 @@ def _open_network(files: _Files, purpose: str, packages: tuple[str, ...]) -> tup
     if files.tensors is None:
         raise weights.WeightsError(f"{files.name}: {purpose} needs a weights file, not an ONNX file")
     require_torch(purpose, *packages)
-    from densevit.checkpoints.conversion import open_network
+    from densevit.checkpoints.opening import open_network
 
     return open_network(files.tensors, files.manifest)
 
