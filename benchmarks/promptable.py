@@ -5,7 +5,7 @@
 The reference is the package segment-anything-py (test extra) with MobileSAM's parameters and, for its encoder,
 this project's TinyViT, which equals the published one; its predictor and generator run as they are.
 
-* --boxes (100) boxes on one image: one call here, one call per box there, from the embedding to masks at the image's size.
+* --boxes (100) boxes on one image, from the embedding to masks at its size: one call here, one per box there.
 * everything: --points-per-side (32) squared points on an image of 1024x683, from the embedding to the final masks.
 * --coco: mean IoU with the annotations' boxes, both.
 """

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from densevit.checkpoints.conversion import open_network
+from densevit.checkpoints.opening import open_network
 from densevit.masks import non_maximum_suppression
 from densevit.models.build import PromptableModel
 

@@ -382,7 +382,7 @@ def test_a_classifier_is_no_segmentation_model(densevit):
 def test_an_own_file_is_what_it_says(densevit):
     refused(
         densevit("convert", classifier_file(), "own.safetensors", "--model", "cls-b1-r224"),
-        "holds cls-b0 with 7 classes (tiny-classifier), cls-b1 with 1000 classes (cls-b1-r224) was asked for",
+        "holds cls-b0 with 7 classes (tiny-classifier), but cls-b1 with 1000 classes (cls-b1-r224) was asked for",
     )
 
 
@@ -402,8 +402,8 @@ def test_a_near_miss_names_the_tensor(densevit, tmp_path, change):
     torch.save(state, tmp_path / "x.pt")
     line = refused(densevit("convert", "x.pt", "own.safetensors", "--model", "cls-b0-r224"), "x.pt", expected)
     assert "more)" not in line
-    refused(densevit("convert", "x.pt", "own.safetensors"), "x.pt", "no model that is known here")
-    refused(densevit("info", "x.pt"), "x.pt", "no model that is known here")
+    refused(densevit("convert", "x.pt", "own.safetensors"), "x.pt", "no known model has such tensors")
+    refused(densevit("info", "x.pt"), "x.pt", "no known model has such tensors")
     assert not (tmp_path / "own.safetensors").exists()
 
 

@@ -20,7 +20,7 @@ from densevit.recipes import sam_distill, sam_finetune
 from densevit.recipes.sam_distill import DistillOptions
 from densevit.recipes.sam_finetune import FinetuneOptions
 from densevit.tasks.promptable import make_promptable_task
-from densevit.tasks.prompts import prompts_in_frame
+from densevit.tasks.prompts import convert_prompts
 from densevit.train.coverage import Coverage
 from densevit.train.loop import fit
 from densevit.train.mask_losses import MaskLoss
@@ -84,7 +84,7 @@ class TestCoverage:
         cells = Coverage(TASK.content_in_frame(placement), placement.image)(window, y0, x0)
         mask = np.zeros((height, width), bool)
         mask[y0 : y0 + window.shape[0], x0 : x0 + window.shape[1]] = True
-        found = TASK.upsampling(placement).enlarged(cells.astype(np.float32) / 255 - 0.5) > 0
+        found = TASK.upsampling(placement).enlarge(cells.astype(np.float32) / 255 - 0.5) > 0
         np.testing.assert_array_equal(found, mask)
 
 
@@ -116,7 +116,7 @@ class TestPrompts:
     def test_they_are_what_predicting_makes_of_them(self):
         one = sample()
         found = images([one], boxes=1.0, flip=False).prompted(0, 0)
-        expected = prompts_in_frame(
+        expected = convert_prompts(
             Size(60, 90), TASK.content_in_frame(TASK.preprocess(one.image)[1]), boxes=one.boxes[:3]
         )
         order = np.lexsort(found.points.reshape(3, 4).T), np.lexsort(expected.points.reshape(3, 4).T)

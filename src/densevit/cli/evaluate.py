@@ -27,7 +27,7 @@ from densevit.core.processes import Processes, SingleProcess
 from densevit.data.checking import check_samples
 from densevit.data.detections import read_detections
 from densevit.data.table import DATA, KINDS, kind_of, open_data
-from densevit.evaluate import Evaluation, fitting
+from densevit.evaluate import Evaluation, list_kinds
 from densevit.evaluate import evaluate as evaluate_model
 from densevit.evaluate.promptable import Prompt
 from densevit.predict.model import Model
@@ -127,7 +127,7 @@ def evaluate(
 def _require_kind(data: str, kind: str, model: str, task: str) -> None:
     if kind not in KINDS.get(task, ()):
         raise ValueError(
-            f"{data}: kind {kind} is not for {model}, whose task is {task}; kinds that fit: {fitting(task)}"
+            f"{data}: kind {kind} is not for {model}, whose task is {task}; kinds that fit: {list_kinds(task)}"
         )
 
 

@@ -46,7 +46,10 @@ def _hub(entry: Entry) -> dict[str, Any]:
 def _described(manifest: Manifest) -> dict[str, Any]:
     """The manifest without what a file alone has."""
     kept = dataclasses.asdict(manifest)
-    for name in ("weights_sha256", "converter", "metrics", "weights_precision", "verified_precisions", "palette"):
+    for name in (
+        *("weights_sha256", "converter", "metrics", "weights_precision", "precision", "verified_precisions"),
+        *("palette", "golden"),
+    ):
         del kept[name]
     return {name: list(value) if isinstance(value, tuple) else value for name, value in kept.items()}
 
@@ -63,7 +66,7 @@ def _facts_of_file(path: Path) -> dict[str, Any]:
         table, (manifest.multiple, manifest.multiple), in_channels=len(manifest.mean), classes=classes or None
     )
     facts = dataclasses.asdict(manifest)
-    del facts["palette"]
+    del facts["palette"], facts["golden"]
     return {"file": str(path), "bytes": path.stat().st_size, "params": cost.params, **facts}
 
 
@@ -77,17 +80,20 @@ def _manifest_of_file(path: Path) -> Manifest:
         if text is not None:
             return Manifest.from_json(text, source=str(path))
     require_torch(f"{path}: reading foreign weights")
-    from densevit.checkpoints.conversion import identify_manifest
+    from densevit.checkpoints.opening import identify_manifest
 
     return identify_manifest(path)
 
 
 def _readable(value: Any) -> str:
+    if isinstance(value, dict) and all(isinstance(entry, dict) for entry in value.values()):
+        scores = {key: f" ({_readable(entry)})" if entry else "" for key, entry in value.items()}
+        return ", ".join(f"{key}{entry}" for key, entry in scores.items()) or "-"
     if isinstance(value, dict):
         return ", ".join(f"{TITLES.get(key, key)} {entry:g}" for key, entry in value.items()) or "-"
     if isinstance(value, (list, tuple)):
         shown = ", ".join(f"{entry:.4g}" if isinstance(entry, float) else str(entry) for entry in value[:20])
         return f"{shown}, ... ({len(value)} in all)" if len(value) > 20 else shown or "-"
-    if isinstance(value, int):
+    if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return str(value) or "-"

@@ -11,7 +11,6 @@ import typer
 from densevit import __version__
 from densevit.cli import classify, convert, evaluate, info, masks, models, segment, train, upscale
 from densevit.core.messages import one_line
-from densevit.runtimes.base import RuntimeFailedError
 
 app = typer.Typer(
     name="densevit",
@@ -60,7 +59,7 @@ def main() -> None:
         # the reader of our output went away, which is its right
         sys.stderr.close()
         sys.exit(1)
-    except (ValueError, OSError, ArithmeticError, MemoryError, RuntimeFailedError) as error:
+    except (ValueError, OSError, ArithmeticError, MemoryError) as error:
         # refusals for users are ValueErrors; the system's are OSErrors; both name their file
         typer.echo(f"error: {one_line(error)}", err=True)
         sys.exit(2 if isinstance(error, ValueError) else 1)

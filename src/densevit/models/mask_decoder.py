@@ -113,9 +113,9 @@ class MaskDecoder(nn.Module):
         kernels = torch.stack(
             [mlp(tokens[:, 1 + index]) for index, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1
         )
-        return _placed(self._upscaled(pixels) @ kernels.transpose(1, 2), grid)
+        return _arrange_maps(self._upscale(pixels) @ kernels.transpose(1, 2), grid)
 
-    def _upscaled(self, pixels: Tensor) -> Tensor:
+    def _upscale(self, pixels: Tensor) -> Tensor:
         """(N, P, C) -> (N, P * 16, C / 8): each cell becomes 2x2, and each of these 2x2 again, one after another.
 
         A transposed convolution whose stride is its kernel is a product with a matrix; without the map's layout
@@ -125,11 +125,11 @@ class MaskDecoder(nn.Module):
         assert isinstance(first, nn.ConvTranspose2d)
         assert isinstance(norm, ChannelNorm)
         assert isinstance(second, nn.ConvTranspose2d)
-        pixels = F.gelu(norm.channels_last(_spread(pixels, first)))
-        return F.gelu(_spread(pixels, second))
+        pixels = F.gelu(norm.channels_last(_enlarge(pixels, first)))
+        return F.gelu(_enlarge(pixels, second))
 
 
-def _spread(pixels: Tensor, layer: nn.ConvTranspose2d) -> Tensor:
+def _enlarge(pixels: Tensor, layer: nn.ConvTranspose2d) -> Tensor:
     """(N, P, C) -> (N, P * 4, C'), by a transposed convolution of kernel and stride 2."""
     assert layer.bias is not None
     rows, count, _ = pixels.shape
@@ -138,8 +138,8 @@ def _spread(pixels: Tensor, layer: nn.ConvTranspose2d) -> Tensor:
     return F.linear(pixels, matrix, layer.bias.repeat(4)).reshape(rows, 4 * count, layer.out_channels)
 
 
-def _placed(values: Tensor, grid: torch.Size) -> Tensor:
-    """Values in the order of `MaskDecoder._upscaled`, (N, h * w * 16, K) -> maps (N, K, 4 * h, 4 * w)."""
+def _arrange_maps(values: Tensor, grid: torch.Size) -> Tensor:
+    """Values in the order of `MaskDecoder._upscale`, (N, h * w * 16, K) -> maps (N, K, 4 * h, 4 * w)."""
     height, width = grid
     nested = values.reshape(values.shape[0], height, width, 2, 2, 2, 2, values.shape[2])
     # cell, half of the cell, quarter of the half: rows together, columns together

@@ -12,14 +12,13 @@ from torch import nn
 
 from densevit.core.errors import UnavailableError
 from densevit.core.manifest import Manifest
-from densevit.core.messages import first_line
 from densevit.models.build import functions
 from densevit.models.deploy import fold_norms, with_image_input
 from densevit.runtimes.base import (
     Precision,
-    RuntimeFailedError,
     check_inputs,
     choose_precision,
+    recognize_out_of_memory,
 )
 from densevit.tasks.table import make_task
 
@@ -89,13 +88,22 @@ class EagerRuntime:
             torch.set_num_threads(threads)
         self.manifest = manifest
         self._signatures = make_task(manifest).signatures
-        parts = functions(network)
+        # all functions from one copy, so that they share its parameters
+        parts = functions(fold_norms(network))
         self._modules = {
-            name: self._placed(with_image_input(fold_norms(parts[name]), signature.inputs[0].dtype, manifest))
+            name: self._move(with_image_input(parts[name], signature.inputs[0].dtype, manifest))
             for name, signature in self._signatures.items()
         }
 
-    def _placed(self, module: nn.Module) -> nn.Module:
+    @property
+    def parameter_bytes(self) -> int:
+        """Memory of all parameters and buffers on the device; what functions share counts once."""
+        tensors = [
+            tensor for module in self._modules.values() for tensor in (*module.parameters(), *module.buffers())
+        ]
+        return sum({tensor.data_ptr(): tensor.nbytes for tensor in tensors}.values())
+
+    def _move(self, module: nn.Module) -> nn.Module:
         module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return module.to(self._place).requires_grad_(False)
 
@@ -103,19 +111,17 @@ class EagerRuntime:
         """Runs a function by name; see `Runtime.run`."""
         check_inputs(self._signatures, function, tensors)
         signature = self._signatures[function]
-        inputs = [
-            torch.from_numpy(np.require(tensors[spec.name], requirements=["C", "W"])).to(self._place)
-            for spec in signature.inputs
-        ]
+        arrays = [np.require(tensors[spec.name], requirements=["C", "W"]) for spec in signature.inputs]
         half = self.precision != "fp32"
-        try:
-            with torch.inference_mode(), torch.autocast(self._place.type, _TYPES[self.precision], enabled=half):
-                outputs = self._modules[function](*inputs)
-        except RuntimeError as error:
-            shapes = ", ".join(str(tuple(array.shape)) for array in inputs)
-            raise RuntimeFailedError(f"PyTorch failed on {shapes} ({first_line(error)})") from error
-        # one output is a tensor, several are a tuple in the order of the signature
-        arrays = [outputs] if len(signature.outputs) == 1 else outputs
-        return {
-            spec.name: array.float().cpu().numpy() for spec, array in zip(signature.outputs, arrays, strict=True)
-        }
+        with (
+            recognize_out_of_memory("PyTorch", [array.shape for array in arrays]),
+            torch.inference_mode(),
+            torch.autocast(self._place.type, _TYPES[self.precision], enabled=half),
+        ):
+            answer = self._modules[function](*(torch.from_numpy(array).to(self._place) for array in arrays))
+            # one output is a tensor, several are a tuple in the order of the signature
+            outputs = [answer] if len(signature.outputs) == 1 else answer
+            return {
+                spec.name: output.float().cpu().numpy()
+                for spec, output in zip(signature.outputs, outputs, strict=True)
+            }
