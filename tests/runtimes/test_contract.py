@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from densevit.core.errors import UnavailableError, UsageError
 from densevit.runtimes import eager, openvino
-from densevit.runtimes.base import UnavailableError
 from densevit.runtimes.eager import EagerRuntime, choose_device
 from densevit.runtimes.openvino import GraphFileError, OpenVINORuntime, supports
 from helpers import tiny
@@ -213,7 +213,7 @@ def test_a_cpu_that_lists_fp16_is_refused_too(monkeypatch):
 
 
 def test_unknown_precisions_are_refused():
-    with pytest.raises(ValueError, match=r"auto or one of fp32, bf16, fp16, got 'int4'"):
+    with pytest.raises(UsageError, match=r"auto or one of fp32, bf16, fp16, got 'int4'"):
         OpenVINORuntime(tiny.graph(), precision="int4")
 
 
@@ -327,7 +327,7 @@ def test_other_sizes_take_over_when_the_first_ones_are_gone(compiled, reference)
 
 @pytest.mark.parametrize("name", ["tpu9", "cuda:x", "", "cpu cpu"])
 def test_unknown_devices_are_refused(name):
-    with pytest.raises(UnavailableError, match="device"):
+    with pytest.raises(UsageError, match="device"):
         choose_device(name)
 
 

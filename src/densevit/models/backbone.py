@@ -16,7 +16,7 @@ from densevit.variants import BackboneTable, Stage
 
 @dataclass(frozen=True)
 class Feature:
-    """The output of a stage: its channels, and how many input pixels one of its positions spans."""
+    """The output of a stage: its channels, and the input pixels per axis that one position spans."""
 
     channels: int
     stride: int

@@ -1,4 +1,4 @@
-"""Names become modules: a backbone and what reads its maps, built here and nowhere else."""
+"""Builds modules from names and tables: a backbone and what reads its maps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Heads: they ask the backbone for channels and strides, and turn its maps into an answer."""
+"""Heads read channels and strides from the backbone and turn its maps into an answer."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class SegmentationHead(nn.Module):
         self.embedding_channels = width
 
     def embed(self, maps: Sequence[Tensor]) -> Tensor:
-        """All maps of the backbone, finest first -> (B, C, H / 8, W / 8), what the classifier reads."""
+        """All maps of the backbone, finest first -> (B, C, H / 8, W / 8), the classifier's input."""
         out: Tensor = self.output[:-1](self.middle(self.fusion([maps[i] for i in self.inputs])))
         return out
 

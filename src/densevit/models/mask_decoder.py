@@ -33,7 +33,7 @@ class MLP(nn.Module):
 
 
 class MaskDecoder(nn.Module):
-    """All four masks of each prompt; which of them to take is the caller's choice.
+    """All four masks of each prompt; the caller chooses.
 
     Args:
         width: C of the embeddings.
@@ -67,7 +67,7 @@ class MaskDecoder(nn.Module):
         """Masks of N prompts on one image, or on N images, one prompt each.
 
         Args:
-            image: (1, C, h, w) or (N, C, h, w), what the image encoder gave.
+            image: (1, C, h, w) or (N, C, h, w), output of the image encoder.
             positions: (1, C, h, w), `PromptEncoder.dense_positions`.
             sparse: (N, P, C), embedded points and boxes; P may be 0.
             dense: (1, C, h, w) or (N, C, h, w), embedded masks. Where both `image` and this have one row,
@@ -78,7 +78,7 @@ class MaskDecoder(nn.Module):
             with the true mask, (N, 4), about 0..1.
 
         Raises:
-            ValueError: the first dimensions fit neither of the two.
+            ValueError: first dimensions that are neither 1 nor N.
         """
         tokens, pixels = self.run_transformer(image, positions, sparse, dense)
         return self.predict_masks(tokens, pixels, image.shape[-2:]), self.predict_scores(tokens)
@@ -86,7 +86,7 @@ class MaskDecoder(nn.Module):
     def run_transformer(
         self, image: Tensor, positions: Tensor, sparse: Tensor, dense: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Tokens and image after they have seen each other; arguments as of `forward`.
+        """Tokens and image after they have attended to each other; arguments as for `forward`.
 
         Returns:
             Tokens (N, 1 + 4 + P, C): one for the scores, one per mask, the prompts'; image (N, h * w, C).
@@ -109,7 +109,7 @@ class MaskDecoder(nn.Module):
         return scores
 
     def predict_masks(self, tokens: Tensor, pixels: Tensor, grid: torch.Size) -> Tensor:
-        """What `run_transformer` gave, on a grid of (h, w) -> logits (N, 4, 4 * h, 4 * w)."""
+        """Output of `run_transformer` on a grid of (h, w) -> logits (N, 4, 4 * h, 4 * w)."""
         kernels = torch.stack(
             [mlp(tokens[:, 1 + index]) for index, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1
         )

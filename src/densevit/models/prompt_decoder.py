@@ -1,4 +1,4 @@
-"""Prompt encoder and mask decoder as the functions that a runtime runs, with no choice inside."""
+"""Prompt encoder and mask decoder as the functions that a runtime runs, without branches inside."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class MaskPromptDecoder(PromptDecoder):
 
 
 class ProposalDecoder(PromptDecoder):
-    """Masks of those prompts alone that have a good one; the others cost half of the work."""
+    """Masks of only those prompts that have a good one; the others cost half of the work."""
 
     def forward(  # type: ignore[override]
         self, embedding: Tensor, points: Tensor, labels: Tensor, least_score: Tensor
@@ -63,8 +63,8 @@ class ProposalDecoder(PromptDecoder):
             embedding: (1, C, h, w).
             points: (N, P, 2) in the frame.
             labels: (N, P).
-            least_score: (1,); prompts whose best score is not above it have no masks. The first always has: no
-                runtime need deal with tensors of no rows.
+            least_score: (1,); prompts whose best score is not above it get no masks. The first always gets
+                them, so that runtimes never see empty tensors.
 
         Returns:
             Logits (K, 4, 4 * h, 4 * w) of the K prompts that have masks, and scores (N, 4) of all.

@@ -69,7 +69,7 @@ class WindowAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, H, W, C) -> (B, H, W, C).
 
-        Zeros fill the last windows up before the norm, and take part as any other position does.
+        Zeros fill the last windows before the norm, and take part like any other position.
         """
         height, width, channels = x.shape[1:]
         side = self.window
@@ -173,7 +173,7 @@ class _PatchEmbedding(nn.Module):
 
 
 class TinyViT(nn.Module):
-    """An image becomes the embedding that prompts are answered from.
+    """Encodes an image as the embedding that the mask decoder reads.
 
     Args:
         table: such as `densevit.variants.TINY_VIT_5M`.

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from densevit.core.errors import UnavailableError
+from densevit.core.errors import UnavailableError, UsageError
 from densevit.core.manifest import Manifest
 from densevit.models.build import functions
 from densevit.models.deploy import fold_norms, with_image_input
@@ -26,10 +26,11 @@ _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of that name; "auto" takes the accelerator that is there, the CPU otherwise.
+    """The device of that name; "auto" takes an accelerator if there is one, the CPU otherwise.
 
     Raises:
-        UnavailableError: not a device name, or one that this machine has not.
+        UsageError: not a device name.
+        UnavailableError: this machine lacks the device.
     """
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
@@ -37,7 +38,7 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise UnavailableError(f"device must be auto, cpu, cuda, cuda:N or mps, got {name!r}") from None
+        raise UsageError(f"device must be auto, cpu, cuda, cuda:N or mps, got {name!r}") from None
     usable = available.get(device.type, False)
     if not usable or (device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()):
         raise UnavailableError(f"device {name!r} is not available here; use auto or cpu")
@@ -50,7 +51,7 @@ def supports(device: torch.device, precision: Precision) -> bool:
         return True
     if device.type == "cuda":
         return precision == "fp16" or torch.cuda.is_bf16_supported(including_emulation=False)
-    # private, and not on every platform; without it fp32 is the answer that is never wrong
+    # private, and not on every platform; without it fp32 is the safe answer
     native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     return precision == "fp16" if device.type == "mps" else precision == "bf16" and bool(native())
 
@@ -63,11 +64,12 @@ class EagerRuntime:
         manifest: gives task and normalization.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         precision: of the arithmetic, by autocast; the attention's sums and division stay in fp32. "auto" is
-            bf16 where the device has it and the manifest lists it as verified, fp32 otherwise.
+            bf16 if the device has it and the manifest lists it as verified, fp32 otherwise.
         threads: CPU threads of the whole process, 0 for PyTorch's own choice.
 
     Raises:
-        UnavailableError: the device is not there.
+        UsageError: not a device or precision.
+        UnavailableError: this machine lacks the device, or the device the precision.
     """
 
     name = "eager"
