@@ -356,7 +356,7 @@ def test_weights_that_are_none(densevit, tmp_path):
     (tmp_path / "noise.safetensors").write_bytes(b"\xff" * 400)
     (tmp_path / "noise.onnx").write_bytes(b"\xff" * 400)
     cases = {
-        ("--model", "few.pt"): "no model that is known here",
+        ("--model", "few.pt"): "no known model has such tensors",
         ("--model", "noise.safetensors"): "not a readable safetensors file",
         ("--model", "noise.onnx"): "not a readable graph file",
         ("--model", "gone.safetensors"): "No such file",

@@ -198,7 +198,7 @@ def test_a_classifier_is_no_segmentation_model(densevit):
 def test_an_own_file_is_what_it_says(densevit):
     check_refusal(
         densevit("convert", classifier_file(), "own.safetensors", "--model", "cls-b1-r224"),
-        "holds cls-b0 with 7 classes (tiny-classifier), cls-b1 with 1000 classes (cls-b1-r224) was asked for",
+        "holds cls-b0 with 7 classes (tiny-classifier), but cls-b1 with 1000 classes (cls-b1-r224) was asked for",
     )
 
 
@@ -220,8 +220,8 @@ def test_a_near_miss_names_the_tensor(densevit, tmp_path, change):
         densevit("convert", "x.pt", "own.safetensors", "--model", "cls-b0-r224"), "x.pt", expected
     )
     assert "more)" not in line
-    check_refusal(densevit("convert", "x.pt", "own.safetensors"), "x.pt", "no model that is known here")
-    check_refusal(densevit("info", "x.pt"), "x.pt", "no model that is known here")
+    check_refusal(densevit("convert", "x.pt", "own.safetensors"), "x.pt", "no known model has such tensors")
+    check_refusal(densevit("info", "x.pt"), "x.pt", "no known model has such tensors")
     assert not (tmp_path / "own.safetensors").exists()
 
 

@@ -87,11 +87,15 @@ def _read_manifest(path: Path) -> Manifest:
 
 
 def _format_value(value: Any) -> str:
+    if isinstance(value, dict) and all(isinstance(entry, dict) for entry in value.values()):
+        # precision -> the scores measured in it
+        scores = {key: f" ({format_scores(entry)})" if entry else "" for key, entry in value.items()}
+        return ", ".join(f"{key}{text}" for key, text in scores.items()) or "-"
     if isinstance(value, dict):
         return format_scores(value) or "-"
     if isinstance(value, (list, tuple)):
         shown = ", ".join(f"{entry:.4g}" if isinstance(entry, float) else str(entry) for entry in value[:20])
         return f"{shown}, ... ({len(value)} in total)" if len(value) > 20 else shown or "-"
-    if isinstance(value, int):
+    if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return str(value) or "-"
