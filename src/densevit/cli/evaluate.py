@@ -28,7 +28,7 @@ from densevit.core.processes import Processes, SingleProcess
 from densevit.data.checking import check_samples
 from densevit.data.detections import read_detections
 from densevit.data.table import DATA, KINDS, kind_of, open_data
-from densevit.evaluate import Evaluation, fitting
+from densevit.evaluate import Evaluation
 from densevit.evaluate import evaluate as evaluate_model
 from densevit.evaluate.promptable import Prompt
 from densevit.metrics import find_metric_format, format_metric
@@ -129,9 +129,10 @@ def evaluate(
 
 def _check_task(data: str, kind: str, given: Mapping[str, object], model: str, task: str) -> None:
     """Refuses data and options that do not fit; to ignore them would give scores that were not asked for."""
-    if kind not in KINDS.get(task, ()):
+    kinds = KINDS.get(task, ())
+    if kind not in kinds:
         raise UsageError(
-            f"{data}: kind {kind} does not fit {model}, whose task is {task}; kinds that fit: {fitting(task)}"
+            f"{data}: kind {kind} does not fit {model}, whose task is {task}; kinds that fit: {', '.join(kinds)}"
         )
     if wrong := [option for option in given if _TASK_OF_OPTION[option] != task]:
         name = wrong[0]
