@@ -106,4 +106,4 @@ def _finish(source: Source, result: SuperResolutionResult, *, out: Path, file_fo
 
 
 def _format_line(row: Row) -> str:
-    return f"{' '.join(row['written'])}  {row['width']} x {row['height']}"
+    return f"{' '.join(row['written'])}  {row['width']} x {row['height']} px"
