@@ -1,4 +1,4 @@
-"""EfficientViT for dense prediction: an image in, a dense answer out.
+"""EfficientViT for dense prediction: segmentation, super-resolution, promptable masks and classification.
 
 Names are imported on first use, so that importing the package costs almost nothing.
 """

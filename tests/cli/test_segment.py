@@ -328,7 +328,7 @@ def test_results_that_cannot_be_written(segment, tmp_path):
     ("arguments", "message"),
     [
         (["--format", "gif"], "--format 'gif' is unknown; allowed: overlay, labels, color, json"),
-        (["--format", ","], "--format names nothing"),
+        (["--format", ","], "--format is empty"),
         (["--runtime", "tensorrt"], "'tensorrt'"),
         (["--precision", "int4"], "'int4'"),
         (["--device", "tpu"], "'tpu'|weights file"),
