@@ -29,6 +29,7 @@ def test_boxes(masks, written, image, tmp_path):
         "a.masks.jpg",
         "a.masks/0.png",
         "a.masks/1.png",
+        "a.masks/masks.json",
         "a.rle.json",
         "a.masks.json",
     }
@@ -60,7 +61,7 @@ def test_everything(masks, image, tmp_path):
 def test_fewer_masks_than_before_leave_none_behind(masks, written, image, tmp_path):
     masks("a.png", "-b", "40,60,300,400", "-b", "310,80,500,390", "--format", "png")
     masks("a.png", "-b", "40,60,300,400", "--format", "png")
-    assert written(tmp_path / "out") == {"a.masks/0.png"}
+    assert written(tmp_path / "out") == {"a.masks/0.png", "a.masks/masks.json"}
 
 
 def test_a_prompt_that_fits_one_image_only(masks, image, tmp_path):
