@@ -105,8 +105,8 @@ def test_a_full_disk(upscale, written, tmp_path, monkeypatch):
     monkeypatch.setattr(Image.Image, "save", full)
     done = upscale("a.png")
     assert done.code == 1
-    assert "cannot be written" in done.err
-    assert "No space left on device" in done.err
+    assert "a.png" in done.errors[0]
+    assert "No space left on device" in done.errors[0]
     assert written(tmp_path / "out") == set()
 
 

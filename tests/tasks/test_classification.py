@@ -316,7 +316,7 @@ def test_a_result_saves_itself(tmp_path):
     made = ClassificationResult(np.array([1, 2, 3], np.float32), ("é", "b", "c"), PLACEMENT)
     target = tmp_path / "made" / "for it" / "cat.v2"
     written = made.save(target, count=2)
-    assert written == [tmp_path / "made" / "for it" / "cat.v2.json"]
+    assert written == [tmp_path / "made" / "for it" / "cat.v2.classification.json"]
     assert json.loads(written[0].read_text(encoding="utf-8")) == made.to_json(count=2)
     assert made.save(str(target), count=3) == written
     assert json.loads(written[0].read_text(encoding="utf-8"))["top"][2]["name"] == "é"
@@ -328,21 +328,21 @@ def test_a_save_onto_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    (tmp_path / "cat.json").write_text("old")
+    (tmp_path / "cat.classification.json").write_text("old")
     with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
         result(1, 2).save(tmp_path / "cat")
-    assert [path.name for path in tmp_path.iterdir()] == ["cat.json"]
-    assert (tmp_path / "cat.json").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["cat.classification.json"]
+    assert (tmp_path / "cat.classification.json").read_text() == "old"
 
 
 def test_a_save_that_fails_leaves_nothing(tmp_path):
-    (tmp_path / "cat.json").mkdir()
-    with pytest.raises(OSError, match=r"cat\.json"):
+    (tmp_path / "cat.classification.json").mkdir()
+    with pytest.raises(OSError, match=r"cat\.classification\.json"):
         result(1, 2).save(tmp_path / "cat")
-    assert [path.name for path in tmp_path.iterdir()] == ["cat.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["cat.classification.json"]
     with pytest.raises(ValueError, match="count"):
         result(1, 2).save(tmp_path / "dog", count=0)
-    assert [path.name for path in tmp_path.iterdir()] == ["cat.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["cat.classification.json"]
 
 
 def test_a_guess_is_index_name_and_probability():

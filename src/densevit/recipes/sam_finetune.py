@@ -23,7 +23,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from densevit.checkpoints.conversion import open_network
+from densevit.checkpoints.opening import open_network
 from densevit.checkpoints.state import save_own
 from densevit.core.manifest import Manifest
 from densevit.data.base import DataError, PromptableData

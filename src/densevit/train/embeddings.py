@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import track
 
 from densevit import imaging
-from densevit.checkpoints.conversion import open_network
+from densevit.checkpoints.opening import open_network
 from densevit.models.build import PromptableModel
 from densevit.runtimes.base import Precision
 from densevit.runtimes.eager import EagerRuntime

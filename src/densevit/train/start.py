@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from densevit.checkpoints.conversion import open_network
+from densevit.checkpoints.opening import open_network
 from densevit.models.backbone import Backbone
 from densevit.models.build import Network, PromptableModel
 
