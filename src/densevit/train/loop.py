@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from densevit.core.files import make_folder
 from densevit.runtimes.eager import supports
 from densevit.train.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
 from densevit.train.distributed import World, training_device, world
@@ -116,7 +117,7 @@ def fit(training: Training, out: Path, *, resume: bool = False, stop_after: int 
     if options.threads:
         torch.set_num_threads(options.threads)
     with world(training_device(options.device)) as place:
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
         try:
             return _Loop(training, out, place).run(resume=resume, stop_after=stop_after)
         except torch.OutOfMemoryError as error:
