@@ -30,7 +30,7 @@ def main(
     # the largest class first, as the verb reports them; classes that do not occur are left out
     names = list(result.fractions())
     palette = np.stack([result.palette[result.class_names.index(name)] for name in names])
-    legend = draw.legend(names, palette, row_px=30)
+    legend = draw.draw_legend(names, palette, row_px=30)
     overlay = np.asarray(result.overlay())
     page = np.full((max(len(overlay), len(legend)), overlay.shape[1] + 12 + legend.shape[1], 3), 255, np.uint8)
     page[: len(overlay), : overlay.shape[1]] = overlay

@@ -125,7 +125,7 @@ def test_missing_labels(tmp_path):
         write(tmp_path, "val", name, some_labels())
     for name in "bc":
         (tmp_path / "valannot" / f"{name}.png").unlink()
-    assert "2 images" in refused(lambda: CamVid(tmp_path, "val"), tmp_path / "valannot" / "b.png")
+    assert "2 of 3 images lack labels" in refused(lambda: CamVid(tmp_path, "val"), tmp_path / "valannot" / "b.png")
 
 
 def test_labels_of_another_size(tmp_path):

@@ -63,7 +63,7 @@ def test_colored_labels(tmp_path):
 def test_another_size(tmp_path):
     path = write(tmp_path)
     save(path, IDS.T)
-    refused(lambda: Cityscapes(tmp_path, "val")[0], path, "(17, 2)", "(2, 17)")
+    refused(lambda: Cityscapes(tmp_path, "val")[0], path, "labels are 2 x 17 px", "is 17 x 2 px")
 
 
 def test_missing_labels_and_missing_images(tmp_path, caplog):

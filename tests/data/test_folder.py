@@ -91,7 +91,7 @@ def test_masks_of_other_kinds(tmp_path):
     Image.fromarray(np.zeros((2, 3), np.uint16)).save(path)
     refused(lambda: FolderData(tmp_path, "val")[0], path, "one 8-bit channel")
     save(path, MASK.T)
-    refused(lambda: FolderData(tmp_path, "val")[0], path, "(3, 2)", "(2, 3)")
+    refused(lambda: FolderData(tmp_path, "val")[0], path, "labels are 2 x 3 px", "is 3 x 2 px")
 
 
 def test_missing_parts(tmp_path, caplog):

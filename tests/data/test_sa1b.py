@@ -61,7 +61,12 @@ def test_a_folder_of_the_split(tmp_path):
         ("image", "height", 21, "sa_3.jpg: is 30 x 20 px, its annotations are for 30 x 21 px"),
         ("image", "width", "30", "sa_3.json.image: 'width' must be"),
         ("annotation", "segmentation", [[1, 2, 3, 4, 5, 6]], "annotations[0]: 'segmentation' must be an object"),
-        ("annotation", "segmentation", {"size": [20, 30], "counts": "!"}, "annotations[0]: the mask's compressed"),
+        (
+            "annotation",
+            "segmentation",
+            {"size": [20, 30], "counts": "!"},
+            "annotations[0]: the text of the mask's run lengths",
+        ),
         (
             "annotation",
             "segmentation",

@@ -58,5 +58,5 @@ def test_other_colors_are_counted_and_the_first_is_shown():
     colors[551, 0] = (0, 0, 0)
     with pytest.raises(DataError, match=r"2 pixels .*\(254, 255, 255\) at x 2, y 550; allowed: \(255, 255, 255\)"):
         map_colors(colors, ISPRS.colors, path=PATH)
-    with pytest.raises(DataError, match="1 pixel with"):
+    with pytest.raises(DataError, match="1 pixel whose color is not a class"):
         map_colors(colors, ISPRS.colors, ignored=((0, 0, 0),), path=PATH)

@@ -10,6 +10,7 @@ from densevit.checkpoints.opening import build_from_file
 from densevit.checkpoints.state import save_own
 from densevit.core.classes import ClassTable
 from densevit.core.errors import UsageError
+from densevit.core.files import make_folder
 from densevit.core.manifest import Manifest
 from densevit.zoo import Entry
 
@@ -30,7 +31,7 @@ def convert(source: Path, target: Path, *, entry: Entry | None, classes: ClassTa
         UsageError: the target is not a `.safetensors` file, or the classes do not go with the model.
         WeightsError: as `open_network`.
         WeightsMismatchError: as `open_network`.
-        OSError: it cannot be written.
+        InputError, UnavailableError: it cannot be written, see `write_atomically`.
     """
     if target.suffix.lower() != ".safetensors":
         raise UsageError(f"{target}: the converted file must end in .safetensors")
@@ -48,7 +49,7 @@ def convert(source: Path, target: Path, *, entry: Entry | None, classes: ClassTa
             raise UsageError("class names need the model's name too: give --model")
         manifest = None if manifest is None else replace_classes(manifest, classes)
     network, manifest = build_from_file(file, manifest)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     save_own(network, target, manifest)
     return load_network(target, None)[1]
 

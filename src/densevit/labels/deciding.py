@@ -130,7 +130,7 @@ class Rivals:
 
 
 def _list_pixels(axis: Axis, cells: Integers) -> tuple[Integers, Floats]:
-    """Pixels of cells (most, cells), weights (taps, most, cells); smaller cells repeat their last pixel."""
+    """Pixels (most, cells) and weights (taps, most, cells) of cells; smaller cells repeat their last pixel."""
     steps = np.arange(axis.count.max())[:, None]
     pixels = axis.start[cells] + np.minimum(steps, axis.count[cells] - 1)
     return pixels, axis.weights.take(pixels, axis=1)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from densevit.core.errors import InputError
+from densevit.core.messages import describe_size
 
 _SSIM_SIDE = 11
 _SSIM_SIGMA = 1.5
@@ -41,7 +42,9 @@ def ssim(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
         InputError: maps smaller than the window.
     """
     if min(first.shape) < _SSIM_SIDE:
-        raise InputError(f"SSIM needs at least {_SSIM_SIDE} pixels a side, got {_describe_size(first)}")
+        raise InputError(
+            f"SSIM needs at least {_SSIM_SIDE} pixels a side, got {describe_size((first.shape[0], first.shape[1]))}"
+        )
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     mean_1, mean_2 = _blur(first), _blur(second)
     variance_1 = _blur(first * first) - mean_1**2
@@ -50,10 +53,6 @@ def ssim(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     luminance = (2 * mean_1 * mean_2 + c1) / (mean_1**2 + mean_2**2 + c1)
     structure = (2 * covariance + c2) / (variance_1 + variance_2 + c2)
     return float(np.mean(luminance * structure))
-
-
-def _describe_size(image: NDArray[Any]) -> str:
-    return f"{image.shape[1]} x {image.shape[0]} px"
 
 
 def _blur(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -107,7 +106,7 @@ class SuperResolutionScore:
         if min(height, width) < 2 * border + _SSIM_SIDE:
             raise InputError(
                 f"a score needs {2 * border + _SSIM_SIDE} pixels a side with a border of {border}, "
-                f"got {_describe_size(target)}"
+                f"got {describe_size((height, width))}"
             )
         inside = np.s_[border : height - border, border : width - border]
         first, second = luma(image[inside]), luma(target[inside])

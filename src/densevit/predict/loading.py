@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args, overload
 
 from densevit import weights
 from densevit.core.errors import UnavailableError, UsageError
+from densevit.core.files import make_folder
 from densevit.core.manifest import CONVERTER, Manifest, ManifestError, describe_mismatch, match_manifest
 from densevit.core.packages import require_torch
 from densevit.predict.model import Model
@@ -203,7 +204,7 @@ def _make_graph(files: _Files) -> Path:
     _log.info("%s: converting the weights to ONNX, once; this takes some seconds", files.name)
     from densevit.export import write_graph
 
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_graph(network, manifest, path)
     cache.trim_cache(path)
     return path

@@ -203,8 +203,7 @@ class SegmentAnything(Model[Any]):
             yield from find_everything(self, scene, options, progress)
 
     def _explain_memory(self, scene: Scene) -> AbstractContextManager[None]:
-        height, width = scene.placement.image
-        return explain_memory(f"image of {width} x {height} px", self.task.memory_advice)
+        return explain_memory(f"image of {scene.placement.image}", self.task.memory_advice)
 
 
 def _split(prompts: int) -> Iterator[tuple[int, int]]:

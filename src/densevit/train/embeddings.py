@@ -15,6 +15,7 @@ from rich.progress import track
 from densevit import imaging
 from densevit.checkpoints.opening import open_network
 from densevit.core.errors import InputError
+from densevit.core.files import make_folder
 from densevit.models.build import PromptableModel
 from densevit.runtimes.base import Precision
 from densevit.runtimes.eager import EagerRuntime
@@ -65,7 +66,7 @@ class EmbeddingCache:
     """
 
     def __init__(self, folder: Path, teacher: PromptableTeacher) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         self._folder = folder
         self._teacher = teacher
 

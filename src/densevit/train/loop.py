@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from densevit.core.errors import DensevitError, InputError, UnavailableError, UsageError
+from densevit.core.files import make_folder
 from densevit.metrics.titles import format_metric
 from densevit.runtimes.eager import supports
 from densevit.train.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
@@ -122,7 +123,7 @@ def fit(training: Training, out: Path, *, resume: bool = False, stop_after: int 
     if options.threads:
         torch.set_num_threads(options.threads)
     with world(training_device(options.device)) as place:
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
         try:
             return _Loop(training, out, place).run(resume=resume, stop_after=stop_after)
         except torch.OutOfMemoryError as error:
