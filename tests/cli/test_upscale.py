@@ -26,7 +26,7 @@ def test_a_folder(upscale, written, tmp_path):
     assert written(tmp_path / "out") == {"a.png", "a.compare.jpg", "sub/b.png", "sub/b.compare.jpg"}
     assert imaging.read("out/a.png").shape == (40, 60, 3)
     assert imaging.read("out/a.compare.jpg").shape == (40, 120, 3)
-    assert "60 x 40" in done.out
+    assert "60 x 40 px" in done.out
 
 
 def test_keeps_depth_transparency_profile_and_orientation(upscale, tmp_path):
@@ -105,8 +105,8 @@ def test_a_full_disk(upscale, written, tmp_path, monkeypatch):
     monkeypatch.setattr(Image.Image, "save", full)
     done = upscale("a.png")
     assert done.code == 1
-    assert "cannot be written" in done.err
-    assert "No space left on device" in done.err
+    assert "a.png" in done.errors[0]
+    assert "No space left on device" in done.errors[0]
     assert written(tmp_path / "out") == set()
 
 

@@ -62,7 +62,7 @@ def test_lvis_has_its_images_where_coco_has_them(tmp_path):
     data = open_data(f"lvis:{tmp_path}", "val")
     assert isinstance(data, Lvis)
     assert [data[index].name for index in range(2)] == ["train2017/000007.png", "val2017/000009.png"]
-    refused(lambda: Lvis(tmp_path, "train"), "lvis_v1_train.json", "splits there are: val")
+    refused(lambda: Lvis(tmp_path, "train"), "lvis_v1_train.json", "existing splits: val")
 
     for url in ("http://x/../000007.png", "000007.png", "val2017/../a.png", "val2017/", "val2017/a.txt", 7):
         lvis["images"][0]["coco_url"] = url
@@ -81,7 +81,7 @@ def test_images_are_taken_as_they_are_stored(tmp_path):
 def test_folders_that_are_not_there(tmp_path):
     write(tmp_path / "coco")
     refused(lambda: Coco(tmp_path, "val"), "one level too high", tmp_path / "coco")
-    refused(lambda: Coco(tmp_path / "coco", "test"), "instances_test2017.json", "splits there are: val")
+    refused(lambda: Coco(tmp_path / "coco", "test"), "instances_test2017.json", "existing splits: val")
     (tmp_path / "coco" / "annotations" / "instances_test2017.json").write_text("{}")
     refused(lambda: Coco(tmp_path / "coco", "test"), "test2017: no such folder")
     (tmp_path / "coco" / "annotations" / "instances_val2017.json").rename(tmp_path / "moved.json")
@@ -163,11 +163,11 @@ def test_annotations_that_are_none(tmp_path, value, message):
         ([{"size": [40, 60], "counts": [2400]}], "at least three points"),
         ([[1, 2, 3, 4, 5, None]], "at least three points"),
         ([[1, 2, 3, 4, 5, float("inf")]], "at least three points"),
-        ([[1, 2, 3, 4, 5, 1e9]], "the image is 40 x 60"),
+        ([[1, 2, 3, 4, 5, 1e9]], "the image is 60 x 40 px"),
         ([[0, 0, 0, 110] * 20_000], "pixels long"),
         ({"counts": [2400]}, "'size' and 'counts'"),
         ({"size": [40, 60], "counts": [2399]}, "sum up to 2399"),
-        ({"size": [60, 40], "counts": [2400]}, "a mask of 60 x 40 in an image of 40 x 60"),
+        ({"size": [60, 40], "counts": [2400]}, "a mask of 40 x 60 px in an image of 60 x 40 px"),
     ],
 )
 def test_outlines_that_are_none(tmp_path, segmentation, message):
@@ -179,7 +179,7 @@ def test_outlines_that_are_none(tmp_path, segmentation, message):
 def test_images_of_another_size(tmp_path):
     write(tmp_path, changed("images", 0, height=41))
     data = Coco(tmp_path, "val")
-    refused(lambda: data[0], "000007.png: is 40 x 60, its annotations are for 41 x 60")
+    refused(lambda: data[0], "000007.png: is 60 x 40 px, its annotations are for 60 x 41 px")
 
 
 def test_files_too_large(tmp_path, monkeypatch):

@@ -60,7 +60,7 @@ def test_mistakes(tmp_path):
     root = tmp_path / "imagenet"
     write(root, "n02119789")
     write(root, "n02119789", split="train")
-    refused(lambda: ImageNetFolder(root, "test"), root / "test", "splits there are: train, val")
+    refused(lambda: ImageNetFolder(root, "test"), root / "test", "existing splits: train, val")
     refused(lambda: ImageNetFolder(root / "val", "val"), "one level too low")
     refused(lambda: ImageNetFolder(tmp_path, "val"), "one level too high", root)
     # a folder beside that has such a split, but no classes, is not meant

@@ -113,7 +113,7 @@ def test_results_of_an_earlier_run_are_no_images(tree, tmp_path):
     (tmp_path / "a.jpg").unlink()
     sources, (error,) = find_images(["."], exclude=Path("out"))
     assert not sources
-    assert "nothing but results" in str(error)
+    assert "holds only results" in str(error)
 
 
 def test_dots_within_a_name_stay(tree):

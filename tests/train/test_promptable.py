@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from densevit import imaging, masks
 from densevit.checkpoints.loading import load_network
 from densevit.data.base import DataError, PromptableSample
+from densevit.evaluate import evaluate_promptable
 from densevit.imaging import Size
 from densevit.recipes import sam_distill, sam_finetune
 from densevit.recipes.sam_distill import DistillOptions
 from densevit.recipes.sam_finetune import FinetuneOptions
 from densevit.tasks.promptable import make_promptable_task
-from densevit.tasks.prompts import prompts_in_frame
+from densevit.tasks.prompts import convert_prompts
 from densevit.train.coverage import Coverage
 from densevit.train.loop import fit
 from densevit.train.mask_losses import MaskLoss
@@ -83,7 +84,7 @@ class TestCoverage:
         cells = Coverage(TASK.content_in_frame(placement), placement.image)(window, y0, x0)
         mask = np.zeros((height, width), bool)
         mask[y0 : y0 + window.shape[0], x0 : x0 + window.shape[1]] = True
-        found = TASK.upsampling(placement).enlarged(cells.astype(np.float32) / 255 - 0.5) > 0
+        found = TASK.upsampling(placement).enlarge(cells.astype(np.float32) / 255 - 0.5) > 0
         np.testing.assert_array_equal(found, mask)
 
 
@@ -115,7 +116,7 @@ class TestPrompts:
     def test_they_are_what_predicting_makes_of_them(self):
         one = sample()
         found = images([one], boxes=1.0, flip=False).prompted(0, 0)
-        expected = prompts_in_frame(
+        expected = convert_prompts(
             Size(60, 90), TASK.content_in_frame(TASK.preprocess(one.image)[1]), boxes=one.boxes[:3]
         )
         order = np.lexsort(found.points.reshape(3, 4).T), np.lexsort(expected.points.reshape(3, 4).T)
@@ -236,24 +237,44 @@ class TestModel:
 
 
 class TestBoxScores:
-    def test_they_are_of_the_best_masks_for_the_boxes(self, model):
+    """Validation in training is `eval` by boxes: one protocol, one number."""
+
+    @staticmethod
+    def usable(model):
         from densevit.predict.segment_anything import SegmentAnything
         from densevit.runtimes.eager import EagerRuntime
 
+        return SegmentAnything(TASK, EagerRuntime(model, MANIFEST, device="cpu"), MANIFEST)
+
+    @pytest.mark.parametrize("box", [(200, 200, 300, 300), (5, 5, 5, 40), (7, 9, 7, 9)])
+    def test_the_same_as_eval_for_boxes_without_area_or_outside(self, model, box):
         one = sample()
-        outside = np.array([[200, 200, 300, 300]], np.float32)
-        data = [replace(one, boxes=np.concatenate([one.boxes[:3], outside])), sample(empty=True)]
+        odd = replace(one, boxes=np.concatenate([one.boxes[:3], np.array([box], np.float32)]))
+        data = Listed([odd, sample(empty=True)])
+        expected = evaluate_promptable(self.usable(model), data).metrics
+        assert BoxScores(data, MANIFEST, "cpu")(model) == {k: v for k, v in expected.items() if v is not None}
+
+    def test_they_are_of_the_best_masks_for_the_boxes(self, model):
+        one = sample()
+        data = Listed(
+            [replace(one, masks=one.masks[:3], boxes=one.boxes[:3], areas=one.areas[:3], ids=one.ids[:3])]
+        )
         found = BoxScores(data, MANIFEST, "cpu")(model)
-        use = SegmentAnything(TASK, EagerRuntime(model, MANIFEST, device="cpu"), MANIFEST)
-        answer = use.predict(one.image, boxes=one.boxes[:3], multimask=True).best()
+        answer = self.usable(model).predict(one.image, boxes=one.boxes[:3], multimask=True).best()
         overlaps = [masks.iou(ours.rle, theirs) for ours, theirs in zip(answer, one.masks[:3], strict=True)]
         assert found["iou"] == pytest.approx(100 * np.mean(overlaps), abs=1e-6)
         assert found["iou"] > 0
         assert "iou_large" not in found
 
-    def test_so_many_images(self, model):
-        with pytest.raises(DataError, match="has an object"):
-            BoxScores([sample(empty=True), sample()], MANIFEST, "cpu", images=1)(model)
+    def test_the_first_images_only(self, model):
+        with pytest.raises(ValueError, match="object"):
+            BoxScores(Listed([sample(empty=True), sample()]), MANIFEST, "cpu", images=1)(model)
+
+
+class Listed(list):
+    """Samples as a data set."""
+
+    task = "promptable"
 
 
 def write_coco(root):

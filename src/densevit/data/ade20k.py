@@ -7,11 +7,11 @@ from pathlib import Path
 from densevit.core.classes import read_class_table
 from densevit.data.base import DataError, SegmentationSample, read_label_image, read_pair
 from densevit.data.layout import check_labels, describe_contents, list_folders, require_folder
-from densevit.data.values import classes_of_values, value_table
+from densevit.data.values import make_value_table, map_values
 
 _NAME = "ADEChallengeData2016"
 _FOLDERS = {"train": "training", "val": "validation"}
-_TABLE = value_table({value: value - 1 for value in range(1, 151)}, ignored=[0])
+_TABLE = make_value_table({value: value - 1 for value in range(1, 151)}, ignored=[0])
 _FULL = (
     "this looks like the full ADE20K, whose classes are thousands and whose labels are colored *_seg.png; "
     f"the 150 classes are those of {_NAME}.zip"
@@ -70,7 +70,7 @@ class ADE20K:
         path = self.annotations[index]
         values = read_label_image(path, remedy=_FULL)
         allowed = f"the challenge's are 0..150; take annotations/ of {_NAME}.zip as it is"
-        labels = classes_of_values(values, _TABLE, path=path, allowed=allowed)
+        labels = map_values(values, _TABLE, path=path, allowed=allowed)
         return read_pair(path.stem, self.images[index], path, labels)
 
 

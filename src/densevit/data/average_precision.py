@@ -11,6 +11,7 @@ from densevit.data.base import DataError
 from densevit.data.detections import MaskDetection
 from densevit.data.instances import Annotation, Instances, read_instances
 from densevit.data.json_files import Fields
+from densevit.imaging import Size
 
 MOST_PER_IMAGE = 100
 """So many detections of an image and category count, those of the highest scores."""
@@ -67,7 +68,7 @@ def _detection(detection: MaskDetection, instances: Instances) -> dict[str, Any]
             f"not both are in {instances.path}"
         )
     if detection.mask.size != tuple(image.size):
-        raise DataError(f"a detection in image {image.id} is {detection.mask.size}, the image {tuple(image.size)}")
+        raise DataError(f"a detection in image {image.id} is {Size(*detection.mask.size)}, the image {image.size}")
     return {
         "image_id": detection.image_id,
         "category_id": detection.category_id,

@@ -7,10 +7,10 @@ from pathlib import Path
 from densevit.core.classes import read_class_table
 from densevit.data.base import SegmentationSample, list_images, read_label_image, read_pair
 from densevit.data.layout import check_labels, list_folders, require_folder
-from densevit.data.values import classes_of_values, value_table
+from densevit.data.values import make_value_table, map_values
 
 _VOID = 11
-_TABLE = value_table({index: index for index in range(_VOID)}, ignored=[_VOID])
+_TABLE = make_value_table({index: index for index in range(_VOID)}, ignored=[_VOID])
 
 
 class CamVid:
@@ -53,5 +53,5 @@ class CamVid:
         """
         path = self.annotations[index]
         allowed = f"CamVid's are 0..{_VOID}; other releases number or color their classes differently"
-        labels = classes_of_values(read_label_image(path), _TABLE, path=path, allowed=allowed)
+        labels = map_values(read_label_image(path), _TABLE, path=path, allowed=allowed)
         return read_pair(path.stem, self.images[index], path, labels)

@@ -7,13 +7,13 @@ from pathlib import Path
 from densevit.core.classes import read_class_table
 from densevit.data.base import DataError, SegmentationSample, list_images, read_label_image, read_pair
 from densevit.data.layout import check_labels, list_folders, require_folder
-from densevit.data.values import classes_of_values, value_table
+from densevit.data.values import make_value_table, map_values
 
 _IMAGE_SUFFIX = "_leftImg8bit"
 _CLASSES = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 """The label id of each class, in the order of the network's outputs."""
-_LABEL_IDS = value_table({label: index for index, label in enumerate(_CLASSES)}, ignored=range(34))
-_TRAIN_IDS = value_table({index: index for index in range(len(_CLASSES))}, ignored=[255])
+_LABEL_IDS = make_value_table({label: index for index, label in enumerate(_CLASSES)}, ignored=range(34))
+_TRAIN_IDS = make_value_table({index: index for index in range(len(_CLASSES))}, ignored=[255])
 
 
 class Cityscapes:
@@ -74,10 +74,10 @@ class Cityscapes:
         values = read_label_image(path, remedy="take *_labelIds.png, not *_color.png")
         if self.train_ids:
             allowed = "train ids are 0..18 and 255; these look like label ids: name them *_gtFine_labelIds.png"
-            labels = classes_of_values(values, _TRAIN_IDS, path=path, allowed=allowed)
+            labels = map_values(values, _TRAIN_IDS, path=path, allowed=allowed)
         else:
             # every published frame shows the car's own bonnet, which has label id 1 and train id 255
             looks = "train ids: name them *_gtFine_labelTrainIds.png" if 255 in values else "those of another set"
             allowed = f"label ids are 0..33; these look like {looks}"
-            labels = classes_of_values(values, _LABEL_IDS, path=path, allowed=allowed)
+            labels = map_values(values, _LABEL_IDS, path=path, allowed=allowed)
         return read_pair(self.images[index].stem.removesuffix(_IMAGE_SUFFIX), self.images[index], path, labels)

@@ -58,7 +58,7 @@ def _annotation_file(root: Path, prefix: str, split: str, suffix: str, *, layout
     if not file.is_file():
         names = [path.name for path in folder.glob(f"{prefix}*{suffix}")]
         splits = ", ".join(sorted(name.removeprefix(prefix).removesuffix(suffix) for name in names))
-        there = f"splits there are: {splits}" if splits else f"{folder} holds {describe_contents(folder)}"
+        there = f"existing splits: {splits}" if splits else f"{folder} holds {describe_contents(folder)}"
         raise DataError(f"{file}: no such file; looked for {layout}; {there}")
     require_coco_tools(f"{file}: reading polygons")
     return file

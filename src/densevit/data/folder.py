@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from densevit.core.messages import first_line
 from densevit.data.base import DataError, SegmentationSample, list_images, read_label_image, read_pair
 from densevit.data.layout import check_labels, list_folders, require_folder
-from densevit.data.values import classes_of_values, value_table
+from densevit.data.values import make_value_table, map_values
 from densevit.imaging.draw import default_palette
 from densevit.metrics import IGNORE
 
@@ -45,7 +45,7 @@ class FolderData:
         self.images = list_images(folder)
         self.masks = [masks / f"{path.stem}.png" for path in self.images]
         check_labels(self.masks, folder=masks, remedy="a mask is a PNG with the name of its image")
-        self._table = value_table({value: value for value in range(len(self.class_names))}, ignored=[IGNORE])
+        self._table = make_value_table({value: value for value in range(len(self.class_names))}, ignored=[IGNORE])
 
     def __len__(self) -> int:
         """How many samples."""
@@ -60,7 +60,7 @@ class FolderData:
         path = self.masks[index]
         count = len(self.class_names)
         allowed = f"classes.txt has lines 0..{count - 1}, and 255 is ignored; renumber the mask or add the class"
-        labels = classes_of_values(read_label_image(path), self._table, path=path, allowed=allowed)
+        labels = map_values(read_label_image(path), self._table, path=path, allowed=allowed)
         return read_pair(path.stem, self.images[index], path, labels)
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from densevit.core.classes import read_class_table
-from densevit.data.base import DataError, SegmentationSample, image_size, read_color_labels, read_pair
+from densevit.data.base import DataError, SegmentationSample, read_color_labels, read_pair, read_size
 from densevit.data.layout import describe_contents, require_folder
-from densevit.data.values import classes_of_colors
+from densevit.data.values import map_colors
 from densevit.imaging import Size
 
 _BLACK = (0, 0, 0)
@@ -65,7 +65,7 @@ class IsprsData:
         self.palette = table.palette
         self._colors = table.colors
         if split not in layout.areas:
-            raise DataError(f"{root}: no split {split!r}; splits there are: {', '.join(layout.areas)}")
+            raise DataError(f"{root}: no split {split!r}; existing splits: {', '.join(layout.areas)}")
         areas = layout.areas[split].split()
         folder = require_folder(root, layout.images, layout=f"{layout.images}/{layout.image.format('*')}")
         self.images = [folder / layout.image.format(area) for area in areas]
@@ -89,7 +89,7 @@ class IsprsData:
 
     def image_size(self, index: int) -> Size:
         """(height, width) of an image, from its header."""
-        return image_size(self.images[index])
+        return read_size(self.images[index])
 
     def __getitem__(self, index: int) -> SegmentationSample:
         """Reads one whole image and its labels.
@@ -99,7 +99,7 @@ class IsprsData:
         """
         path = self.annotations[index]
         ignored = (_BLACK,) if self.eroded else ()
-        labels = classes_of_colors(read_color_labels(path), self._colors, ignored=ignored, path=path)
+        labels = map_colors(read_color_labels(path), self._colors, ignored=ignored, path=path)
         return read_pair(self.images[index].stem, self.images[index], path, labels)
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from densevit.core.classes import read_class_table
 from densevit.data.base import DataError, SegmentationSample, list_images, read_label_image, read_pair
 from densevit.data.layout import check_labels, list_folders, require_folder
-from densevit.data.values import classes_of_values, value_table
+from densevit.data.values import make_value_table, map_values
 
 _FOLDERS = {"train": "Train", "val": "Val"}
 _SCENES = ("Rural", "Urban")
-_TABLE = value_table({value: value - 1 for value in range(1, 8)}, ignored=[0])
+_TABLE = make_value_table({value: value - 1 for value in range(1, 8)}, ignored=[0])
 
 
 class LoveDA:
@@ -61,5 +61,5 @@ class LoveDA:
         """
         path = self.annotations[index]
         allowed = "LoveDA's are 1..7, and 0 where there is no data; take masks_png as published"
-        labels = classes_of_values(read_label_image(path), _TABLE, path=path, allowed=allowed)
+        labels = map_values(read_label_image(path), _TABLE, path=path, allowed=allowed)
         return read_pair(f"{path.parent.parent.name}/{path.stem}", self.images[index], path, labels)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from densevit.core.classes import imagenet_wnids
+from densevit.core.classes import read_imagenet_wnids
 from densevit.data.ade20k import ADE20K
 from densevit.data.base import (
     AnyData,
@@ -46,7 +46,7 @@ SEGMENTATION_DATA: dict[str, Callable[[Path, str], SegmentationData]] = {
 """Kind -> (folder, split) -> data set."""
 
 CLASSIFICATION_DATA: dict[str, Callable[[Path, str], ClassificationData]] = {
-    "imagenet": lambda root, split: ImageNetFolder(root, split, wnids=imagenet_wnids())
+    "imagenet": lambda root, split: ImageNetFolder(root, split, wnids=read_imagenet_wnids())
 }
 """The same for images with one class each."""
 

@@ -75,6 +75,11 @@ class Tiled:
         self._ends = list(accumulate(map(len, self._tiles)))
         self._kept: tuple[int, SegmentationSample] | None = None
 
+    @property
+    def images(self) -> int:
+        """Number of images that the tiles are cut from."""
+        return len(self._data)
+
     def __len__(self) -> int:
         """How many tiles."""
         return self._ends[-1] if self._ends else 0

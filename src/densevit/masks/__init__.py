@@ -1,12 +1,13 @@
-"""Masks of single objects: run lengths, outlines, boxes, simulated clicks. Plain numpy.
+"""Masks of single objects: run lengths, outlines, boxes, simulated clicks. They need numpy alone.
 
 Sizes are (height, width), points (x, y) in pixels, boxes (x0, y0, x1, y1) with x1 and y1 exclusive.
 """
 
 from densevit.masks.boxes import box_iou, non_maximum_suppression
 from densevit.masks.clicks import Click, next_click
-from densevit.masks.polygons import polygons, signed_area
-from densevit.masks.rle import RLE, MaskError, encode, encode_window, intersection, iou
+from densevit.masks.polygons import signed_area, trace_polygons
+from densevit.masks.rle import RLE, encode, encode_window, intersection, iou
+from densevit.masks.types import MaskError
 
 __all__ = [
     "RLE",
@@ -19,6 +20,6 @@ __all__ = [
     "iou",
     "next_click",
     "non_maximum_suppression",
-    "polygons",
     "signed_area",
+    "trace_polygons",
 ]

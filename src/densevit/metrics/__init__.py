@@ -1,6 +1,6 @@
-"""Scores: update with one answer at a time, compute once, reset to begin again.
+"""Scores: update with one result at a time, compute once, reset to start again.
 
-All that a score keeps are counts, so that the sum of several processes' states is exactly the state of one.
+A score keeps only integer counts, so that the sum of several processes' states equals the state of one process.
 """
 
 from densevit.metrics.classification import ClassificationScore
