@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from densevit import imaging, masks
 from densevit.checkpoints.loading import load_network
+from densevit.core.errors import InputError, UsageError
 from densevit.data.base import DataError, PromptableSample
 from densevit.evaluate import evaluate_promptable
 from densevit.imaging import Size
@@ -159,7 +160,7 @@ class TestPrompts:
         "change", [{"masks": 0}, {"points": 0}, {"points": 257}, {"boxes": 1.5}, {"multimask": -0.1}]
     )
     def test_settings_that_cannot_be(self, change):
-        with pytest.raises(ValueError, match=r"must be at least 1|are shares"):
+        with pytest.raises(UsageError, match=r"must be at least 1|are shares"):
             Prompting(**change)
 
 
@@ -267,7 +268,7 @@ class TestBoxScores:
         assert "iou_large" not in found
 
     def test_the_first_images_only(self, model):
-        with pytest.raises(ValueError, match="object"):
+        with pytest.raises(InputError, match="object"):
             BoxScores(Listed([sample(empty=True), sample()]), MANIFEST, "cpu", images=1)(model)
 
 
@@ -351,13 +352,13 @@ class TestRecipe:
     def test_random_weights_only_where_asked_for(self, model, coco, tmp_path):
         assert sam_finetune.recipe(coco, options(scratch=True)).metric == "iou"
         for wrong in ({}, {"scratch": True, "start": str(tmp_path / "start.safetensors")}):
-            with pytest.raises(ValueError, match="start=FILE, or --set scratch=true"):
+            with pytest.raises(UsageError, match="start=FILE, or --set scratch=true"):
                 sam_finetune.recipe(coco, options(**wrong))
 
     def test_weights_of_another_architecture_are_refused(self, model, coco, tmp_path):
-        with pytest.raises(ValueError, match="holds seg-b0, the architecture asked for is sam-l0"):
+        with pytest.raises(UsageError, match="holds seg-b0, the architecture asked for is sam-l0"):
             sam_finetune.recipe(coco, options(start=str(tiny.safetensors())))
-        with pytest.raises(ValueError, match="holds sam-l0, the architecture asked for is sam-l1"):
+        with pytest.raises(UsageError, match="holds sam-l0, the architecture asked for is sam-l1"):
             sam_finetune.recipe(coco, options(start=str(tmp_path / "start.safetensors"), architecture="sam-l1"))
 
     def test_parts_of_sa1b_are_folders(self, model, coco):
@@ -373,7 +374,7 @@ class TestRecipe:
         ],
     )
     def test_options_that_cannot_be(self, change, message):
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(UsageError, match=message):
             options(**change)
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from densevit.core.errors import UsageError
 from densevit.data.base import SegmentationSample
 from densevit.models.build import create_model
 from densevit.train import segmentation
@@ -100,7 +101,7 @@ def test_batches_keep_images_and_labels_together():
 def test_augmentations_that_cannot_be(change, message):
     right = {"crop": (32, 64), "scale": (0.5, 2), "color": 0.4, "target_stride": 2}
     Augmentation(**right)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UsageError, match=message):
         Augmentation(**{**right, **change})
 
 
