@@ -62,7 +62,7 @@ class TestBatches:
         assert drawn == self.in_turn(20, 8, Options(batch=5))
 
     @pytest.mark.parametrize("size", [2, 4])
-    def test_processes_share_a_batch(self, size):
+    def test_ranks_share_a_batch(self, size):
         options = Options(batch=8)
         assert self.indices(20, 10, options, size) == self.indices(20, 10, options)
         batches = Batches(20, lambda indices, generator: {"indices": torch.tensor(indices)})
@@ -71,7 +71,7 @@ class TestBatches:
 
     def test_a_batch_that_cannot_be_shared(self):
         batches = Batches(20, lambda indices, generator: {})
-        with pytest.raises(UsageError, match="batch 8 must be a multiple of the 3 processes"):
+        with pytest.raises(UsageError, match="batch 8 must be a multiple of the 3 ranks"):
             batches(0, Options(batch=8), place(0, 3))
 
     def test_random_numbers_depend_on_seed_step_and_rank_alone(self):
@@ -408,7 +408,7 @@ from densevit.train.options import Options
 torch.set_num_threads(1)
 rank = int(os.environ["RANK"])
 out = Path(sys.argv[1])
-torch.manual_seed(rank)  # the processes must agree all the same
+torch.manual_seed(rank)  # the ranks must agree all the same
 model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(16, 1))
 seen, saved = [], []
 
@@ -439,7 +439,7 @@ def gloo_works() -> bool:
 
 
 @pytest.mark.skipif(not gloo_works(), reason="this build of torch has no gloo")
-def test_two_processes(tmp_path):
+def test_two_ranks(tmp_path):
     script = tmp_path / "train.py"
     script.write_text(SCRIPT)
     out = tmp_path / "out"

@@ -65,7 +65,7 @@ def test_large_sets_are_read_again(monkeypatch):
 def test_class_counts():
     every = np.concatenate([Data()[index].labels.ravel() for index in range(3)])
     expected = [int((every == index).sum()) for index in range(3)]
-    assert Samples(Data(), CPU).class_counts(3).tolist() == expected
+    assert Samples(Data(), CPU).count_classes(3).tolist() == expected
 
 
 def test_batches_keep_images_and_labels_together():

@@ -34,7 +34,7 @@ from densevit.runtimes.eager import EagerRuntime
 from densevit.tasks.segmentation import make_segmentation_task
 from densevit.train.distributed import training_device
 from densevit.train.loop import Batches, Training
-from densevit.train.losses import class_weights
+from densevit.train.losses import compute_class_weights
 from densevit.train.options import Options
 from densevit.train.segmentation import (
     Augmentation,
@@ -104,7 +104,7 @@ def recipe(data: Path, options: CamVidOptions) -> Training:
     if options.start:
         network = load_network(Path(options.start), _manifest(options))[0].requires_grad_(True)
     trainee = SegmentationTrainee(network, normalize, teacher_classes=teacher.classes if teacher else 0)
-    weight = class_weights(samples.class_counts(classes)).to(device) if options.class_weights else None
+    weight = compute_class_weights(samples.count_classes(classes)).to(device) if options.class_weights else None
     return Training(
         model=trainee.to(device).to(memory_format=torch.channels_last),  # type: ignore[call-overload]
         batches=Batches(len(samples), lambda indices, generator: samples.batch(indices, generator, augmentation)),

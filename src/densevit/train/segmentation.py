@@ -19,7 +19,7 @@ from densevit.metrics import IGNORE
 from densevit.models.build import DenseModel, Network
 from densevit.models.heads import SegmentationHead
 from densevit.train import losses
-from densevit.train.augment import random_color, random_view, sample_labels, sample_maps
+from densevit.train.augment import draw_view, jitter_color, sample_labels, sample_maps
 
 CACHE_BYTES = 8 * 2**30
 """A training set up to this size stays in memory, a larger one is read again at every use."""
@@ -85,7 +85,7 @@ class Samples:
             self._cache[index] = pair
         return pair
 
-    def class_counts(self, classes: int) -> Tensor:
+    def count_classes(self, classes: int) -> Tensor:
         """(classes,) int64: labeled pixels of each class."""
         counts = torch.zeros(classes, dtype=torch.int64)
         for index in range(len(self)):
@@ -107,9 +107,9 @@ class Samples:
         for index in indices:
             image, target = self[index]
             size = (image.shape[1], image.shape[2])
-            view = random_view(size, crop, scale=augmentation.scale, generator=generator)
+            view = draw_view(size, crop, scale=augmentation.scale, generator=generator)
             cut = sample_maps(image, view, crop)
-            images.append(random_color(cut, strength=augmentation.color, generator=generator))
+            images.append(jitter_color(cut, strength=augmentation.color, generator=generator))
             target_size = (crop[0] // stride, crop[1] // stride)
             labels.append(sample_labels(target, view, target_size, ignore=IGNORE))
             if self.soft:
