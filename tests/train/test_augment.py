@@ -152,7 +152,7 @@ def test_views_vary_and_repeat():
     assert views == again
     assert 60 < sum(view.flip for view in views) < 140
     factors = [0.5 / view.height for view in views]
-    # log-uniform: as many downscale as enlarged
+    # log-uniform: as many downscaled as enlarged
     assert 60 < sum(factor < 1 for factor in factors) < 140
     assert max(factors) > 1.8
     assert min(factors) < 0.55

@@ -93,7 +93,7 @@ class TestPrompts:
     @settings(max_examples=20, deadline=None)
     @given(st.integers(20, 200), st.integers(20, 200), st.integers(0, 2**32), st.booleans())
     def test_points_lie_inside_their_masks(self, height, width, seed, flip):
-        found = images([sample(height, width)], boxes=0.0, flip=flip).prompted(0, seed)
+        found = images([sample(height, width)], boxes=0.0, flip=flip).prompt_image(0, seed)
         objects, tokens = found.labels.shape
         assert objects == 3
         assert 2 <= tokens <= 11
@@ -107,7 +107,7 @@ class TestPrompts:
     @settings(max_examples=20, deadline=None)
     @given(st.integers(20, 200), st.integers(20, 200), st.integers(0, 2**32), st.booleans())
     def test_boxes_are_the_masks_own(self, height, width, seed, flip):
-        found = images([sample(height, width)], boxes=1.0, flip=flip).prompted(0, seed)
+        found = images([sample(height, width)], boxes=1.0, flip=flip).prompt_image(0, seed)
         assert (found.labels == [2, 3]).all()
         for (upper_left, lower_right), cells in zip(found.points, found.masks, strict=True):
             rows, columns = (np.flatnonzero(cells.any(axis=axis)) for axis in (1, 0))
@@ -116,7 +116,7 @@ class TestPrompts:
 
     def test_they_are_what_predicting_makes_of_them(self):
         one = sample()
-        found = images([one], boxes=1.0, flip=False).prompted(0, 0)
+        found = images([one], boxes=1.0, flip=False).prompt_image(0, 0)
         expected = convert_prompts(
             Size(60, 90), TASK.content_in_frame(TASK.preprocess(one.image)[1]), boxes=one.boxes[:3]
         )
@@ -126,7 +126,7 @@ class TestPrompts:
     def test_mirrored_images_have_mirrored_masks(self):
         one = sample()
         many = images([one], boxes=1.0)
-        found = [many.prompted(0, seed) for seed in range(8)]
+        found = [many.prompt_image(0, seed) for seed in range(8)]
         image = TASK.preprocess(one.image)[0]["image"][0]
         mirrored = [item for item in found if not np.array_equal(item.image, image)]
         assert 0 < len(mirrored) < 8
@@ -137,24 +137,24 @@ class TestPrompts:
 
     def test_some_of_the_objects(self):
         few = images([sample()], masks=2)
-        seen = [few.prompted(0, seed).masks for seed in range(6)]
+        seen = [few.prompt_image(0, seed).masks for seed in range(6)]
         assert all(len(cells) == 2 for cells in seen)
         assert len({cells.astype(int).sum() for cells in seen}) > 1
 
     def test_images_without_objects_give_way(self):
         many = images([sample(seed=0, empty=True), sample(seed=1, empty=True), sample(seed=2)], flip=False)
         for index in range(3):
-            found = many.prompted(index, 5)
-            np.testing.assert_array_equal(found.image, many.prompted(2, 5).image)
-        with pytest.raises(DataError, match="no image of these data has an object"):
-            images([sample(empty=True)]).prompted(0, 0)
+            found = many.prompt_image(index, 5)
+            np.testing.assert_array_equal(found.image, many.prompt_image(2, 5).image)
+        with pytest.raises(DataError, match="no image of this data has an object"):
+            images([sample(empty=True)]).prompt_image(0, 0)
 
     def test_objects_too_small_for_a_cell_are_left_out(self):
         mask = np.zeros((2000, 2000), bool)
         mask[7, 7] = True
         large = replace(sample(2000, 2000), masks=(masks.encode(mask),))
-        with pytest.raises(DataError, match="could be found"):
-            images([large]).prompted(0, 0)
+        with pytest.raises(DataError, match="large enough to find"):
+            images([large]).prompt_image(0, 0)
 
     @pytest.mark.parametrize(
         "change", [{"masks": 0}, {"points": 0}, {"points": 257}, {"boxes": 1.5}, {"multimask": -0.1}]

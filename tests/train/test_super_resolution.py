@@ -40,7 +40,7 @@ def test_crops_lie_on_each_other(folder, scale):
     assert batch["low"].shape == (16, 3, 16, 16)
     assert batch["high"].shape == (16, 3, 16 * scale, 16 * scale)
     means = torch.nn.functional.avg_pool2d(batch["high"], scale)
-    # what is downscale is near the mean of what it stands for, in whatever way the crop was turned
+    # a downscaled pixel is close to the mean of the pixels it replaces, in every orientation of the crop
     assert (means - batch["low"]).abs().mean() < 0.25 * (means.flip(3) - batch["low"]).abs().mean()
 
 

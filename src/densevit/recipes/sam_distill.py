@@ -31,8 +31,8 @@ from densevit.train.distillation import (
     DistillationLoss,
     EmbeddedImages,
     EmbeddingScores,
+    copy_prompt_parts,
     match_scale,
-    take_over_prompts,
 )
 from densevit.train.distributed import training_device
 from densevit.train.embeddings import EmbeddingCache, PromptableTeacher
@@ -87,7 +87,7 @@ def recipe(data: Path, options: DistillOptions) -> Training:
     if options.start:
         start_from(student, Path(options.start))
     teacher = PromptableTeacher(Path(options.teacher), device=str(device), precision=options.teacher_precision)
-    take_over_prompts(student, teacher.network)
+    copy_prompt_parts(student, teacher.network)
 
     task = make_promptable_task(manifest)
     cache = EmbeddingCache(Path(options.cache) if options.cache else data / "embeddings", teacher)
