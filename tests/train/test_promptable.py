@@ -356,9 +356,13 @@ class TestRecipe:
                 sam_finetune.recipe(coco, options(**wrong))
 
     def test_weights_of_another_architecture_are_refused(self, model, coco, tmp_path):
-        with pytest.raises(UsageError, match="holds seg-b0, the architecture asked for is sam-l0"):
+        with pytest.raises(
+            UsageError, match="holds seg-b0, but architecture is sam-l0; give the weights of a promptable"
+        ):
             sam_finetune.recipe(coco, options(start=str(tiny.safetensors())))
-        with pytest.raises(UsageError, match="holds sam-l0, the architecture asked for is sam-l1"):
+        with pytest.raises(
+            UsageError, match="holds sam-l0, but architecture is sam-l1; pass --set architecture=sam-l0"
+        ):
             sam_finetune.recipe(coco, options(start=str(tmp_path / "start.safetensors"), architecture="sam-l1"))
 
     def test_parts_of_sa1b_are_folders(self, model, coco):
