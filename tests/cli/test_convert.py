@@ -312,7 +312,7 @@ def test_names_without_a_model(densevit, names):
         (b"", "is empty"),
         (b"\n  \n", "is empty"),
         (b"a\n\nb\n", "line 2 is empty"),
-        (b"a\na\n", "stands there twice"),
+        (b"a\na\n", "occurs twice"),
         (b"\xff\xfe", "cannot be read"),
     ],
 )

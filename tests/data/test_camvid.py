@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from densevit.core.errors import UsageError
 from densevit.data.base import DataError, list_images, read_label_image
 from densevit.data.camvid import CamVid
 from densevit.data.table import SEGMENTATION_DATA, open_data
@@ -192,12 +193,12 @@ def test_open_data(tmp_path):
 
 @pytest.mark.parametrize("text", ["", "camvid", "camvid:", ":x", "/a/b"])
 def test_open_data_wants_kind_and_path(text):
-    with pytest.raises(DataError, match=r"KIND:PATH|unknown kind"):
+    with pytest.raises(UsageError, match=r"KIND:PATH|unknown kind"):
         open_data(text, "val")
 
 
 def test_open_data_of_an_unknown_kind():
-    with pytest.raises(DataError, match=r"'imagenet1k'.*camvid"):
+    with pytest.raises(UsageError, match=r"'imagenet1k'.*camvid"):
         open_data("imagenet1k:/a", "val")
 
 

@@ -52,7 +52,7 @@ def test_each_under_the_name_of_the_other(tmp_path):
 
 def test_values_of_another_set(tmp_path):
     path = write(tmp_path, labels=np.array([[34, 100]]))
-    assert "another set" in refused(lambda: Cityscapes(tmp_path, "val")[0], path, "value 34, 100")
+    assert "another data set" in refused(lambda: Cityscapes(tmp_path, "val")[0], path, "value 34, 100")
 
 
 def test_colored_labels(tmp_path):

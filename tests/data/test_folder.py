@@ -48,7 +48,7 @@ def test_colors(tmp_path):
         ("", "is empty"),
         ("\n\n", "is empty"),
         ("a\n\nb", "line 2 is empty"),
-        ("a\nb\na", "'a' stands there twice"),
+        ("a\nb\na", "'a' occurs twice"),
         ("a 1 2 3\nb", "'b' has no color"),
         ("\n".join(map(str, range(255))), "255 classes; masks with 8 bits hold at most 254"),
         ("a" * 1_000_001, "more than 1,000,000 bytes"),

@@ -51,7 +51,7 @@ def test_vaihingen(tmp_path):
     # the participants' archive has no labels of the val areas
     for area in V_VAL:
         save(tmp_path / "top" / f"top_mosaic_09cm_area{area}.tif", make_image())
-    message = refused(lambda: Vaihingen(tmp_path, "val"), "17 of the 17 images of split val have none")
+    message = refused(lambda: Vaihingen(tmp_path, "val"), "17 of the 17 images of split val lack labels")
     assert "ground_truth_COMPLETE.zip" in message
     # the complete one unpacks beside top
     vaihingen(tmp_path, V_VAL, ".")
@@ -97,7 +97,7 @@ def test_mistakes(tmp_path):
     refused(lambda: Potsdam(root, "test"), "no split 'test'; existing splits: train, val")
     refused(lambda: Potsdam(tmp_path, "val"), "one level too high", root)
     refused(lambda: Potsdam(root / "2_Ortho_RGB", "val"), "one level too low")
-    refused(lambda: Potsdam(root, "train"), "24 of the 24 images of split train are not there", "2_Ortho_RGB.zip")
+    refused(lambda: Potsdam(root, "train"), "24 of the 24 images of split train are missing", "2_Ortho_RGB.zip")
     (root / "5_Labels_all" / "top_potsdam_7_13_label.tif").unlink()
     refused(lambda: Potsdam(root, "val"), "top_potsdam_7_13_label.tif", "1 of the 14", "it holds 2_Ortho_RGB")
     save(root / "5_Labels_all" / "top_potsdam_7_13_label.tif", COLORS[:2])

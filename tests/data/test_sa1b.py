@@ -58,7 +58,7 @@ def test_a_folder_of_the_split(tmp_path):
 @pytest.mark.parametrize(
     ("part", "field", "value", "message"),
     [
-        ("image", "height", 21, "sa_3.jpg: is 30 x 20 px, its annotations are for 30 x 21 px"),
+        ("image", "height", 21, "sa_3.jpg: is 30 x 20 px, but its annotations are for 30 x 21 px"),
         ("image", "width", "30", "sa_3.json.image: 'width' must be"),
         ("annotation", "segmentation", [[1, 2, 3, 4, 5, 6]], "annotations[0]: 'segmentation' must be an object"),
         (
@@ -71,7 +71,7 @@ def test_a_folder_of_the_split(tmp_path):
             "annotation",
             "segmentation",
             {"size": [2, 3], "counts": "6"},
-            "a mask of 3 x 2 px in an image of 30 x 20 px",
+            "the mask is 3 x 2 px, but the image is 30 x 20 px",
         ),
         ("annotation", "area", None, "annotations[0]: 'area' must be a number"),
     ],

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from densevit import imaging, masks
 from densevit.checkpoints.loading import load_network
+from densevit.core.errors import InputError, UsageError
 from densevit.data.base import DataError, PromptableSample
 from densevit.evaluate import evaluate_promptable
 from densevit.imaging import Size
@@ -92,7 +93,7 @@ class TestPrompts:
     @settings(max_examples=20, deadline=None)
     @given(st.integers(20, 200), st.integers(20, 200), st.integers(0, 2**32), st.booleans())
     def test_points_lie_inside_their_masks(self, height, width, seed, flip):
-        found = images([sample(height, width)], boxes=0.0, flip=flip).prompted(0, seed)
+        found = images([sample(height, width)], boxes=0.0, flip=flip).prompt_image(0, seed)
         objects, tokens = found.labels.shape
         assert objects == 3
         assert 2 <= tokens <= 11
@@ -106,7 +107,7 @@ class TestPrompts:
     @settings(max_examples=20, deadline=None)
     @given(st.integers(20, 200), st.integers(20, 200), st.integers(0, 2**32), st.booleans())
     def test_boxes_are_the_masks_own(self, height, width, seed, flip):
-        found = images([sample(height, width)], boxes=1.0, flip=flip).prompted(0, seed)
+        found = images([sample(height, width)], boxes=1.0, flip=flip).prompt_image(0, seed)
         assert (found.labels == [2, 3]).all()
         for (upper_left, lower_right), cells in zip(found.points, found.masks, strict=True):
             rows, columns = (np.flatnonzero(cells.any(axis=axis)) for axis in (1, 0))
@@ -115,7 +116,7 @@ class TestPrompts:
 
     def test_they_are_what_predicting_makes_of_them(self):
         one = sample()
-        found = images([one], boxes=1.0, flip=False).prompted(0, 0)
+        found = images([one], boxes=1.0, flip=False).prompt_image(0, 0)
         expected = convert_prompts(
             Size(60, 90), TASK.content_in_frame(TASK.preprocess(one.image)[1]), boxes=one.boxes[:3]
         )
@@ -125,7 +126,7 @@ class TestPrompts:
     def test_mirrored_images_have_mirrored_masks(self):
         one = sample()
         many = images([one], boxes=1.0)
-        found = [many.prompted(0, seed) for seed in range(8)]
+        found = [many.prompt_image(0, seed) for seed in range(8)]
         image = TASK.preprocess(one.image)[0]["image"][0]
         mirrored = [item for item in found if not np.array_equal(item.image, image)]
         assert 0 < len(mirrored) < 8
@@ -136,30 +137,30 @@ class TestPrompts:
 
     def test_some_of_the_objects(self):
         few = images([sample()], masks=2)
-        seen = [few.prompted(0, seed).masks for seed in range(6)]
+        seen = [few.prompt_image(0, seed).masks for seed in range(6)]
         assert all(len(cells) == 2 for cells in seen)
         assert len({cells.astype(int).sum() for cells in seen}) > 1
 
     def test_images_without_objects_give_way(self):
         many = images([sample(seed=0, empty=True), sample(seed=1, empty=True), sample(seed=2)], flip=False)
         for index in range(3):
-            found = many.prompted(index, 5)
-            np.testing.assert_array_equal(found.image, many.prompted(2, 5).image)
-        with pytest.raises(DataError, match="no image of these data has an object"):
-            images([sample(empty=True)]).prompted(0, 0)
+            found = many.prompt_image(index, 5)
+            np.testing.assert_array_equal(found.image, many.prompt_image(2, 5).image)
+        with pytest.raises(DataError, match="no image of this data has an object"):
+            images([sample(empty=True)]).prompt_image(0, 0)
 
     def test_objects_too_small_for_a_cell_are_left_out(self):
         mask = np.zeros((2000, 2000), bool)
         mask[7, 7] = True
         large = replace(sample(2000, 2000), masks=(masks.encode(mask),))
-        with pytest.raises(DataError, match="could be found"):
-            images([large]).prompted(0, 0)
+        with pytest.raises(DataError, match="large enough to find"):
+            images([large]).prompt_image(0, 0)
 
     @pytest.mark.parametrize(
         "change", [{"masks": 0}, {"points": 0}, {"points": 257}, {"boxes": 1.5}, {"multimask": -0.1}]
     )
     def test_settings_that_cannot_be(self, change):
-        with pytest.raises(ValueError, match=r"must be at least 1|are shares"):
+        with pytest.raises(UsageError, match=r"must be at least 1|are shares"):
             Prompting(**change)
 
 
@@ -267,7 +268,7 @@ class TestBoxScores:
         assert "iou_large" not in found
 
     def test_the_first_images_only(self, model):
-        with pytest.raises(ValueError, match="object"):
+        with pytest.raises(InputError, match="object"):
             BoxScores(Listed([sample(empty=True), sample()]), MANIFEST, "cpu", images=1)(model)
 
 
@@ -351,13 +352,17 @@ class TestRecipe:
     def test_random_weights_only_where_asked_for(self, model, coco, tmp_path):
         assert sam_finetune.recipe(coco, options(scratch=True)).metric == "iou"
         for wrong in ({}, {"scratch": True, "start": str(tmp_path / "start.safetensors")}):
-            with pytest.raises(ValueError, match="start=FILE, or --set scratch=true"):
+            with pytest.raises(UsageError, match="start=FILE, or --set scratch=true"):
                 sam_finetune.recipe(coco, options(**wrong))
 
     def test_weights_of_another_architecture_are_refused(self, model, coco, tmp_path):
-        with pytest.raises(ValueError, match="holds seg-b0, the architecture asked for is sam-l0"):
+        with pytest.raises(
+            UsageError, match="holds seg-b0, but architecture is sam-l0; give the weights of a promptable"
+        ):
             sam_finetune.recipe(coco, options(start=str(tiny.safetensors())))
-        with pytest.raises(ValueError, match="holds sam-l0, the architecture asked for is sam-l1"):
+        with pytest.raises(
+            UsageError, match="holds sam-l0, but architecture is sam-l1; pass --set architecture=sam-l0"
+        ):
             sam_finetune.recipe(coco, options(start=str(tmp_path / "start.safetensors"), architecture="sam-l1"))
 
     def test_parts_of_sa1b_are_folders(self, model, coco):
@@ -373,7 +378,7 @@ class TestRecipe:
         ],
     )
     def test_options_that_cannot_be(self, change, message):
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(UsageError, match=message):
             options(**change)
 
 

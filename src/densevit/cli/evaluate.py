@@ -27,7 +27,7 @@ from densevit.core.packages import require_torch
 from densevit.core.processes import Processes, SingleProcess
 from densevit.data.checking import check_samples
 from densevit.data.detections import read_detections
-from densevit.data.table import DATA, KINDS, kind_of, open_data
+from densevit.data.table import DATA, KINDS, parse_kind, open_data
 from densevit.evaluate import Evaluation
 from densevit.evaluate import evaluate as evaluate_model
 from densevit.evaluate.promptable import Prompt
@@ -84,7 +84,7 @@ def evaluate(
     given = {name: value for name, value in every.items() if value is not None}
     mapping = None if class_map is None else _read_class_map(class_map)
     found = None if boxes is None else read_detections(boxes)
-    kind = kind_of(data)
+    kind = parse_kind(data)
     if not is_file_name(model):
         # before anything is downloaded
         _check_task(data, kind, given, find_model(model).name, find_model(model).task)
