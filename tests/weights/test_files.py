@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from densevit.weights import (
     WeightsError,
+    has_weights_suffix,
     hash_file,
     hash_tensors,
     read_tensors,
@@ -247,3 +249,19 @@ def test_tensors_that_lie_otherwise_in_memory(tmp_path):
     found, _ = read_tensors(tmp_path / "a.safetensors")
     for name, tensor in tensors.items():
         np.testing.assert_array_equal(found[name], tensor)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_weights"),
+    [("a.pt", True), ("a.PT", True), ("a.SafeTensors", True), ("a.b.pth", True), ("a.onnx", False), ("pt", False)],
+)
+def test_suffixes_of_weights_in_any_case(name, is_weights):
+    assert has_weights_suffix(Path(name)) == is_weights
+
+
+def test_a_suffix_in_upper_case_is_read(tmp_path):
+    path = tmp_path / "X.SAFETENSORS"
+    write_tensors(path, {"a": np.ones(3, np.float32)}, metadata={"made": "here"})
+    tensors, metadata = read_tensors(path)
+    equal(tensors, {"a": np.ones(3, np.float32)})
+    assert metadata == {"made": "here"}
