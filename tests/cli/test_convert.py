@@ -299,7 +299,9 @@ def test_a_wrong_number_of_names(densevit, tmp_path, count):
 
 def test_names_without_a_model(densevit, names):
     check_refusal(
-        densevit("convert", foreign_file("bare.pt", classes=7), "own.safetensors", "--classes", names), "--model"
+        densevit("convert", foreign_file("bare.pt", classes=7), "own.safetensors", "--classes", names),
+        "--model",
+        code=2,
     )
 
 
@@ -355,7 +357,7 @@ def test_names_from_a_windows_editor(densevit, tmp_path):
 
 @pytest.mark.parametrize("target", ["own.pt", "own", "own.onnx", "own.safetensors.bak", "own.bin"])
 def test_targets_of_other_kinds_are_refused(densevit, tmp_path, target):
-    check_refusal(densevit("convert", classifier_file(), target), target, ".safetensors")
+    check_refusal(densevit("convert", classifier_file(), target), target, ".safetensors", code=2)
     assert not (tmp_path / target).exists()
 
 
@@ -499,4 +501,5 @@ def test_unknown_models_list_the_known(densevit):
         densevit("convert", classifier_file(), "own.safetensors", "--model", "cls-b9-mars"),
         "unknown model 'cls-b9-mars'; known: ",
         "cls-b1-r224",
+        code=2,
     )

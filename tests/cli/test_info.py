@@ -158,11 +158,11 @@ def test_suffixes_are_compared_without_case(densevit, tmp_path):
 
 
 def test_scores_have_titles_units_and_digits(densevit, tmp_path):
-    metrics = {"sr/val/psnr_y": 31.994, "sr/val/ssim_y": 0.89741, "own": 0.00123}
+    metrics = {"own": 0.00123, "sr/val/psnr_y": 31.994, "sr/val/ssim_y": 0.89741}
     header = json.loads(classifier_manifest(metrics=metrics).to_json())
     write_tensors(
         tmp_path / "x.safetensors", {"a": np.zeros(3, np.float32)}, metadata={METADATA_KEY: json.dumps(header)}
     )
     done = densevit("info", "x.safetensors")
     (line,) = (line for line in done.out.splitlines() if line.startswith("metrics"))
-    assert line.split(maxsplit=1)[1] == "sr/val/PSNR on Y 31.99 dB, sr/val/SSIM on Y 0.8974, own 0.0012"
+    assert line.split(maxsplit=1)[1] == "own 0.0012, sr/val/PSNR on Y 31.99 dB, sr/val/SSIM on Y 0.8974"

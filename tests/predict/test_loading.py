@@ -184,7 +184,7 @@ def test_weights_of_another_class_count_name_file_and_tensor(official):
 
 def test_own_weights_of_another_variant_are_named():
     said = refusal("seg-b1-cityscapes", tiny.safetensors())
-    assert said.startswith(f"{tiny.safetensors()}: holds seg-b0 with 11 classes (tiny), seg-b1 with 19 classes")
+    assert said.startswith(f"{tiny.safetensors()}: holds seg-b0 with 11 classes (tiny), but seg-b1 with")
 
 
 def test_own_weights_of_other_classes_are_named():
@@ -294,7 +294,7 @@ def test_a_pickle_with_code_is_refused_and_not_run(tmp_path, suffix, archive):
 def test_weights_that_are_nowhere_say_what_to_fetch(tmp_path):
     Image.fromarray(tiny.image(32, 64)).save(tmp_path / "x.png")
     run = tiny.run("segment", "x.png", "--model", "seg-b3-cityscapes", cwd=tmp_path)
-    assert (run.returncode, run.stdout, len(run.stderr.splitlines())) == (2, "", 1)
+    assert (run.returncode, run.stdout, len(run.stderr.splitlines())) == (1, "", 1)
     assert "huggingface.co/han-cai/efficientvit-seg/resolve/main/efficientvit_seg_b3_cityscapes.pt" in run.stderr
     assert "--weights FILE" in run.stderr
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from densevit.core.classes import read_class_table, read_imagenet_wnids
+from densevit.core.errors import InputError, UnavailableError
 from densevit.imaging import ImageError, Placement, Size, SizePolicy
 from densevit.runtimes.eager import EagerRuntime
 from densevit.tasks.classification import Classification, ClassificationResult, Guess, make_classification_task
@@ -329,7 +330,7 @@ def test_a_save_onto_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     (tmp_path / "cat.classification.json").write_text("old")
-    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+    with pytest.raises(UnavailableError, match=os.strerror(errno.ENOSPC)):
         result(1, 2).save(tmp_path / "cat")
     assert [path.name for path in tmp_path.iterdir()] == ["cat.classification.json"]
     assert (tmp_path / "cat.classification.json").read_text() == "old"
@@ -337,7 +338,7 @@ def test_a_save_onto_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
 
 def test_a_save_that_fails_leaves_nothing(tmp_path):
     (tmp_path / "cat.classification.json").mkdir()
-    with pytest.raises(OSError, match=r"cat\.classification\.json"):
+    with pytest.raises(InputError, match=r"cat\.classification\.json: is a folder"):
         result(1, 2).save(tmp_path / "cat")
     assert [path.name for path in tmp_path.iterdir()] == ["cat.classification.json"]
     with pytest.raises(ValueError, match="count"):

@@ -44,6 +44,14 @@ def test_round_trip(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
 
 
+def test_checkpoints_of_earlier_versions_are_refused_in_one_line(tmp_path):
+    torch.save({**STATE, "format": "densevit-training-1"}, tmp_path / "last.pt")
+    line = refused(tmp_path / "last.pt")
+    assert "an earlier version" in line
+    assert "another folder" in line
+    assert "\n" not in line
+
+
 def test_a_failed_write_keeps_the_last_one(tmp_path, monkeypatch):
     path = tmp_path / "last.pt"
     write_checkpoint(path, STATE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from densevit.core.packages import require_packages
 from densevit.data.base import DataError
 from densevit.data.json_files import is_number
 from densevit.imaging import Size
@@ -26,10 +26,9 @@ def require_coco_tools(purpose: str) -> None:
         purpose: what needs it, for the message.
 
     Raises:
-        DataError: it is not installed.
+        UnavailableError: it is not installed.
     """
-    if importlib.util.find_spec("pycocotools") is None:
-        raise DataError(f"{purpose} needs pycocotools: pip install 'densevit[coco]'")
+    require_packages(purpose, "pycocotools", extra="coco")
 
 
 def rasterize(outlines: list[Any], size: Size, *, where: str = "segmentation") -> RLE:

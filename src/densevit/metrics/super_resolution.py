@@ -41,9 +41,10 @@ def ssim(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     Raises:
         InputError: maps smaller than the window.
     """
-    height, width = first.shape
-    if min(height, width) < _SSIM_SIDE:
-        raise InputError(f"SSIM needs at least {_SSIM_SIDE} pixels a side, got {describe_size((height, width))}")
+    if min(first.shape) < _SSIM_SIDE:
+        raise InputError(
+            f"SSIM needs {_SSIM_SIDE} pixels a side, got {describe_size((first.shape[0], first.shape[1]))}"
+        )
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     mean_1, mean_2 = _blur(first), _blur(second)
     variance_1 = _blur(first * first) - mean_1**2

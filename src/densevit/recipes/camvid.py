@@ -23,6 +23,7 @@ from torch import nn
 from densevit.checkpoints.loading import load_network
 from densevit.checkpoints.state import save_own
 from densevit.core.classes import read_class_table
+from densevit.core.errors import UsageError
 from densevit.core.manifest import IMAGENET_MEAN, IMAGENET_STD, Manifest
 from densevit.data.base import SegmentationData
 from densevit.data.camvid import CamVid
@@ -72,13 +73,13 @@ class CamVidOptions(Options):
         super().__post_init__()
         if self.architecture not in SEGMENTATION:
             known = ", ".join(SEGMENTATION)
-            raise ValueError(f"architecture must be one of {known}, got {self.architecture!r}")
+            raise UsageError(f"architecture must be one of {known}, got {self.architecture!r}")
         if not 0.25 <= self.enlargement <= 8:
-            raise ValueError(f"enlargement must be in [0.25, 8], got {self.enlargement}")
+            raise UsageError(f"enlargement must be in [0.25, 8], got {self.enlargement}")
         if self.unlabeled and not self.teacher:
-            raise ValueError("unlabeled images need a teacher")
+            raise UsageError("unlabeled images need a teacher")
         if self.dice < 0 or self.distillation < 0:
-            raise ValueError("dice and distillation are weights, they must not be negative")
+            raise UsageError("dice and distillation are weights, they must not be negative")
 
 
 def recipe(data: Path, options: CamVidOptions) -> Training:

@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from densevit.checkpoints.state import save_own
+from densevit.core.errors import UsageError
 from densevit.core.manifest import Manifest
 from densevit.data.base import list_images
 from densevit.data.coco import Coco
@@ -67,15 +68,15 @@ class DistillOptions(Options):
         super().__post_init__()
         if self.architecture not in PROMPTABLE:
             known = ", ".join(PROMPTABLE)
-            raise ValueError(f"architecture must be one of {known}, got {self.architecture!r}")
+            raise UsageError(f"architecture must be one of {known}, got {self.architecture!r}")
         if self.cosine < 0 or self.padding < 0:
-            raise ValueError("cosine and padding are weights, they must not be negative")
+            raise UsageError("cosine and padding are weights, they must not be negative")
 
 
 def recipe(data: Path, options: DistillOptions) -> Training:
     """Builds the training; `data` holds `train/` and `val/`."""
     if not options.teacher:
-        raise ValueError("a distillation needs a teacher: --set teacher=FILE, such as mobile_sam.pt")
+        raise UsageError("a distillation needs a teacher: --set teacher=FILE, such as mobile_sam.pt")
     torch.manual_seed(options.seed)
     device = training_device(options.device)
     if options.threads:

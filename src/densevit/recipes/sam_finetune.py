@@ -25,6 +25,7 @@ from torch import nn
 
 from densevit.checkpoints.opening import open_network
 from densevit.checkpoints.state import save_own
+from densevit.core.errors import UsageError
 from densevit.core.manifest import Manifest
 from densevit.data.base import DataError, PromptableData
 from densevit.data.table import PROMPTABLE_DATA
@@ -67,9 +68,9 @@ class FinetuneOptions(Options):
         super().__post_init__()
         if self.architecture not in PROMPTABLE:
             known = ", ".join(PROMPTABLE)
-            raise ValueError(f"architecture must be one of {known}, got {self.architecture!r}")
+            raise UsageError(f"architecture must be one of {known}, got {self.architecture!r}")
         if self.val_images < 0:
-            raise ValueError(f"val_images must not be negative, got {self.val_images}")
+            raise UsageError(f"val_images must not be negative, got {self.val_images}")
         self.prompting()
 
     def prompting(self) -> Prompting:
@@ -102,7 +103,7 @@ def recipe(data: Path, options: FinetuneOptions) -> Training:
 def _beginning(options: FinetuneOptions) -> tuple[PromptableModel, Manifest]:
     """The model to begin with, and what it is."""
     if bool(options.start) == options.scratch:
-        raise ValueError(
+        raise UsageError(
             "a finetuning needs weights to begin with, and only them: --set start=FILE, or --set scratch=true"
         )
     if options.scratch:
@@ -110,7 +111,7 @@ def _beginning(options: FinetuneOptions) -> tuple[PromptableModel, Manifest]:
     else:
         network, manifest = open_network(Path(options.start), None)
     if not isinstance(network, PromptableModel) or manifest.architecture != options.architecture:
-        raise ValueError(
+        raise UsageError(
             f"{options.start}: holds {manifest.architecture}, the architecture asked for is "
             f"{options.architecture}; give its weights, or --set architecture=NAME"
         )

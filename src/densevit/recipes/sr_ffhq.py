@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from densevit.core.errors import InputError
 from densevit.data.base import list_images
 from densevit.data.high_resolution import HighResolution
 from densevit.recipes.sr_x2 import SuperResolutionOptions, training
@@ -49,5 +50,5 @@ def _of_numbers(found: dict[str, Path], numbers: range, data: Path) -> list[Path
     """
     names = [f"{number:05d}" for number in numbers]
     if missing := [name for name in names if name not in found]:
-        raise ValueError(f"{data}: {len(missing)} of FFHQ's images are missing, {missing[0]}.png first")
+        raise InputError(f"{data}: {len(missing)} of FFHQ's images are missing, {missing[0]}.png first")
     return [found[name] for name in names]

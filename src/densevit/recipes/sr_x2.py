@@ -22,6 +22,7 @@ from torch import nn
 
 from densevit.checkpoints.loading import load_network
 from densevit.checkpoints.state import save_own
+from densevit.core.errors import UsageError
 from densevit.core.manifest import Manifest, super_resolution_manifest
 from densevit.data.base import HighResolutionData, list_images
 from densevit.data.high_resolution import HighResolution
@@ -60,15 +61,15 @@ class SuperResolutionOptions(Options):
         super().__post_init__()
         if self.architecture not in SUPER_RESOLUTION:
             known = ", ".join(SUPER_RESOLUTION)
-            raise ValueError(f"architecture must be one of {known}, got {self.architecture!r}")
+            raise UsageError(f"architecture must be one of {known}, got {self.architecture!r}")
         if self.crop < 16 or self.crop % 16:
-            raise ValueError(f"crop must be a multiple of 16, got {self.crop}")
+            raise UsageError(f"crop must be a multiple of 16, got {self.crop}")
         if not self.copies or not all(0 < factor <= 1 for factor in self.copies):
-            raise ValueError(f"copies must be factors in (0, 1], got {self.copies}")
+            raise UsageError(f"copies must be factors in (0, 1], got {self.copies}")
         if not 0 <= self.distillation <= 1:
-            raise ValueError(f"distillation is a share, it must be in [0, 1], got {self.distillation}")
+            raise UsageError(f"distillation is a share, it must be in [0, 1], got {self.distillation}")
         if self.frequency < 0:
-            raise ValueError(f"frequency is a weight, it must not be negative, got {self.frequency}")
+            raise UsageError(f"frequency is a weight, it must not be negative, got {self.frequency}")
 
 
 def recipe(data: Path, options: SuperResolutionOptions) -> Training:

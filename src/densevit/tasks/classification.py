@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from densevit import imaging
 from densevit.core.errors import UsageError
-from densevit.core.files import write_atomically
+from densevit.core.files import make_folder, write_atomically
 from densevit.core.manifest import Manifest
 from densevit.imaging import Placement, Size, SizePolicy
 from densevit.tasks.base import SMALLER_SIZE, Arrays, Signature, TensorSpec, check_finite
@@ -78,7 +78,7 @@ class ClassificationResult:
     def save(self, path: str | Path, *, count: int = 5) -> list[Path]:
         """Writes the best guesses as JSON: "out/cat" gives "out/cat.classification.json". Folders are made."""
         stem = Path(path)
-        stem.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(stem.parent)
         target = stem.with_name(stem.name + ".classification.json")
         with write_atomically(target) as temporary:
             temporary.write_text(json.dumps(self.to_json(count=count), indent=1) + "\n", encoding="utf-8")

@@ -16,7 +16,7 @@ import numpy as np
 
 from densevit import imaging
 from densevit.core.errors import InputError
-from densevit.core.files import write_atomically
+from densevit.core.files import explain_write_error, make_folder, write_atomically
 from densevit.masks import RLE
 
 INDEX_NAME = "masks.json"
@@ -29,7 +29,7 @@ def write_mask_images(folder: Path, masks: Iterable[RLE]) -> list[Path]:
     """Writes black and white images "0.png", "1.png" ...; further ones that an earlier call wrote are removed.
 
     Args:
-        folder: is made where it does not exist; its parent must.
+        folder: is made where it does not exist.
         masks: in the order of the numbers.
 
     Returns:
@@ -37,11 +37,12 @@ def write_mask_images(folder: Path, masks: Iterable[RLE]) -> list[Path]:
 
     Raises:
         InputError: the folder holds a file of the same name that densevit did not write; nothing is changed then.
+            Or it cannot be written to.
     """
     runs = list(masks)
     digits = len(str(max(0, len(runs) - 1)))
     names = [f"{index:0{digits}}.png" for index in range(len(runs))]
-    folder.mkdir(exist_ok=True)
+    make_folder(folder)
     earlier = _read_index(folder)
     for name in names:
         if name not in earlier and os.path.lexists(folder / name):
@@ -55,7 +56,10 @@ def write_mask_images(folder: Path, masks: Iterable[RLE]) -> list[Path]:
         imaging.save(rle.decode().astype(np.uint8) * np.uint8(255), folder / name)
     for name in earlier.difference(names):
         if not (folder / name).is_dir():
-            (folder / name).unlink(missing_ok=True)
+            try:
+                (folder / name).unlink(missing_ok=True)
+            except OSError as error:
+                raise explain_write_error(folder / name, error) from error
     _write_index(folder, names)
     return [folder / name for name in names]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from densevit import masks
 from densevit.core.errors import InputError, UsageError
-from densevit.core.files import write_atomically
+from densevit.core.files import make_folder, write_atomically
 from densevit.imaging import Size, draw
 from densevit.masks import RLE
 from densevit.tasks.mask_files import write_mask_images
@@ -203,7 +203,7 @@ class MasksResult:
             InputError: the folder holds a file of the user where a mask image would be; or as `labels`.
         """
         stem = Path(path)
-        stem.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(stem.parent)
         written: list[Path] = []
         for form in formats:
             if form not in FORMATS:

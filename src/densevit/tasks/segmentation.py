@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from densevit import imaging
 from densevit.core.errors import UsageError
-from densevit.core.files import write_atomically
+from densevit.core.files import make_folder, write_atomically
 from densevit.core.manifest import Manifest
 from densevit.imaging import Placement, Size, SizePolicy, draw
 from densevit.labels import Align, full_resolution_confidence, full_resolution_labels
@@ -130,7 +130,7 @@ class SegmentationResult:
             UsageError: an unknown format.
         """
         stem = Path(path)
-        stem.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(stem.parent)
         written = []
         for form in formats:
             if form not in FORMATS:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from densevit import imaging
 from densevit.core.errors import UsageError
+from densevit.core.files import make_folder
 from densevit.core.manifest import Manifest, ManifestError
 from densevit.imaging import ImageSource, Photo, Placement, Size, SizePolicy
 from densevit.imaging.photo import Pixels
@@ -78,7 +79,7 @@ class SuperResolutionResult:
             UsageError: the format cannot store 16 bits or transparency, or is unknown.
         """
         target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         imaging.save_photo(self.photo, target)
         return target
 

@@ -11,7 +11,9 @@ from densevit.core.errors import InputError
 from densevit.core.files import write_atomically
 from densevit.core.messages import first_line
 
-FORMAT = "densevit-training-1"
+FORMAT = "densevit-training-2"
+_EARLIER = ("densevit-training-1",)
+"""Written before the options were renamed (color, unlabeled); nothing converts them."""
 
 
 class CheckpointError(InputError):
@@ -28,7 +30,7 @@ def read_checkpoint(path: Path, *, device: torch.device) -> dict[str, Any]:
     """The state that `write_checkpoint` wrote.
 
     Raises:
-        CheckpointError: missing, damaged, or not a checkpoint of this project.
+        CheckpointError: missing, damaged, of an earlier version, or not a checkpoint of densevit.
     """
     try:
         state = torch.load(path, map_location=device, weights_only=True)
@@ -36,6 +38,12 @@ def read_checkpoint(path: Path, *, device: torch.device) -> dict[str, Any]:
         raise CheckpointError(f"{path}: no checkpoint to resume from") from None
     except Exception as error:
         raise CheckpointError(f"{path}: cannot be read ({first_line(error)})") from error
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
+    found = state.get("format") if isinstance(state, dict) else None
+    if found in _EARLIER:
+        raise CheckpointError(
+            f"{path}: an earlier version of densevit wrote this checkpoint and options have been renamed since; "
+            "finish the training with that version, or start it again in another folder"
+        )
+    if not isinstance(state, dict) or found != FORMAT:
         raise CheckpointError(f"{path}: not a checkpoint of densevit's training")
     return state

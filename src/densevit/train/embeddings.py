@@ -14,6 +14,7 @@ from rich.progress import track
 
 from densevit import imaging
 from densevit.checkpoints.opening import open_network
+from densevit.core.errors import InputError
 from densevit.core.files import make_folder
 from densevit.models.build import PromptableModel
 from densevit.runtimes.base import Precision
@@ -40,7 +41,7 @@ class PromptableTeacher:
     def __init__(self, path: Path, *, device: str, precision: Precision = "fp32") -> None:
         network, manifest = open_network(path, None)
         if not isinstance(network, PromptableModel):
-            raise ValueError(f"{path}: the teacher must be a promptable model, got {manifest.architecture}")
+            raise InputError(f"{path}: the teacher must be a promptable model, got {manifest.architecture}")
         self.network = network
         self._task = make_promptable_task(manifest)
         self._runtime = EagerRuntime(network, manifest, device=device, precision=precision)
@@ -102,7 +103,7 @@ class EmbeddingCache:
         embedding = self._teacher(image[:, ::-1].copy() if mirrored else image)
         largest = np.abs(embedding).max()
         if not largest <= np.finfo(np.float16).max:
-            raise ValueError(f"{path}: the teacher's embedding reaches {largest:.3g}, beyond fp16")
+            raise InputError(f"{path}: the teacher's embedding reaches {largest:.3g}, beyond fp16")
         half = embedding.astype(np.float16)
         tensors = {"embedding": half}
         write_tensors(file, tensors, metadata={_FORMAT: hash_tensors(tensors)})

@@ -15,7 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from densevit.core.errors import DensevitError, InputError, UnavailableError, UsageError
 from densevit.core.files import make_folder
+from densevit.metrics.titles import format_metric
 from densevit.runtimes.eager import supports
 from densevit.train.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
 from densevit.train.distributed import World, training_device, world
@@ -40,7 +42,7 @@ class Batches:
 
     def __init__(self, length: int, make: Callable[[list[int], torch.Generator], Batch]) -> None:
         if length < 1:
-            raise ValueError("a training needs at least one sample")
+            raise InputError("a training needs at least one sample; check the folder and the split")
         self.length = length
         self.make = make
 
@@ -49,7 +51,7 @@ class Batches:
     def __call__(self, step: int, options: Options, place: World) -> Batch:
         """The batch of one step for one process."""
         if options.batch % place.size:
-            raise ValueError(f"batch {options.batch} must be a multiple of the {place.size} processes")
+            raise UsageError(f"batch {options.batch} must be a multiple of the {place.size} processes")
         share = options.batch // place.size
         first = step * options.batch + place.rank * share
         indices = [self._sample(position, options.seed) for position in range(first, first + share)]
@@ -69,6 +71,10 @@ class Batches:
 def _mix(*numbers: int) -> int:
     """A seed of several numbers, the same in every process, version and machine."""
     return int.from_bytes(hashlib.sha256(repr(numbers).encode()).digest()[:7])
+
+
+class DivergedError(DensevitError):
+    """The loss or its gradient is infinite or NaN; the message says at which step and what to change."""
 
 
 @dataclass(frozen=True)
@@ -109,9 +115,9 @@ def fit(training: Training, out: Path, *, resume: bool = False, stop_after: int 
 
     Raises:
         CheckpointError: the checkpoint is damaged or was made with other options.
-        FileExistsError: `out` holds a training already and `resume` is False.
-        FloatingPointError: loss or gradient became infinite or not a number; nothing of it is kept.
-        MemoryError: the accelerator's memory does not suffice.
+        UsageError: `out` holds a training already and `resume` is False.
+        DivergedError: loss or gradient became infinite or NaN; the weights of that step are not kept.
+        UnavailableError: the accelerator runs out of memory.
     """
     options = training.options
     if options.threads:
@@ -121,7 +127,7 @@ def fit(training: Training, out: Path, *, resume: bool = False, stop_after: int 
         try:
             return _Loop(training, out, place).run(resume=resume, stop_after=stop_after)
         except torch.OutOfMemoryError as error:
-            raise MemoryError(f"{place.device} is out of memory; lower the batch or the crop") from error
+            raise UnavailableError(f"{place.device} is out of memory; lower the batch or the crop") from error
 
 
 class _Loop:
@@ -146,7 +152,7 @@ class _Loop:
         checkpoint = self.out / CHECKPOINT_NAME
         if checkpoint.exists():
             if not resume:
-                raise FileExistsError(f"{checkpoint} exists: pass --resume to go on, or another --out")
+                raise UsageError(f"{checkpoint} exists: pass --resume to go on, or another --out")
             self._restore(read_checkpoint(checkpoint, device=self.place.device))
         end = self.options.steps if stop_after is None else min(self.options.steps, self.step + stop_after)
         with self._reporting() as (bar, logs):
@@ -199,7 +205,7 @@ class _Loop:
         """Stops before weights that are no numbers are made and kept; under fp16 the scaler skips such steps."""
         finite = torch.isfinite(loss.detach()) & (torch.isfinite(norm) | self.scaler.is_enabled())
         if not bool(finite):
-            raise FloatingPointError(
+            raise DivergedError(
                 f"loss {float(loss.detach()):.3g} with gradient norm {float(norm):.3g} at step {self.step + 1}: "
                 "lower learning_rate, or resume from the last checkpoint with another precision"
             )
@@ -215,7 +221,9 @@ class _Loop:
             score = self.scores[self.training.metric]
             for log in logs:
                 log.write(self.step, {f"val/{name}": value for name, value in self.scores.items()})
-            bar.say(f"step {self.step}: {self.training.metric} {score:.2f} (best {max(score, self.best):.2f})")
+            metric = self.training.metric
+            shown, best = (format_metric(metric, value) for value in (score, max(score, self.best)))
+            bar.say(f"step {self.step}: {metric} {shown} (best {best})")
             if score > self.best:
                 self.best = score
                 self.training.save(self.averaged.model, self.out / "best.safetensors", self.scores)

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from densevit.core.errors import UsageError
 from densevit.data.base import DataError, PromptableData, PromptableSample
 from densevit.imaging import Size
 from densevit.masks import RLE
@@ -52,11 +53,11 @@ class Prompting:
 
     def __post_init__(self) -> None:
         if self.masks < 1 or not 1 <= self.points <= MAX_POINTS:
-            raise ValueError(
+            raise UsageError(
                 f"masks must be at least 1 and points 1 to {MAX_POINTS}, got {self.masks} and {self.points}"
             )
         if not (0 <= self.boxes <= 1 and 0 <= self.multimask <= 1):
-            raise ValueError(f"boxes and multimask are shares 0..1, got {self.boxes} and {self.multimask}")
+            raise UsageError(f"boxes and multimask are shares 0..1, got {self.boxes} and {self.multimask}")
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor, nn
 
+from densevit.core.errors import UsageError
 from densevit.data.base import SegmentationData
 from densevit.metrics import IGNORE
 from densevit.models.build import DenseModel, Network
@@ -35,11 +36,11 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         if min(self.crop) < 32 or any(side % 32 for side in self.crop):
-            raise ValueError(f"crop must be two multiples of 32, got {self.crop}")
+            raise UsageError(f"crop must be two multiples of 32, got {self.crop}")
         if not 0 < self.scale[0] <= self.scale[1] < float("inf"):
-            raise ValueError(f"scale must be two positive factors, the smaller one first, got {self.scale}")
+            raise UsageError(f"scale must be two positive factors, the smaller one first, got {self.scale}")
         if not 0 <= self.color < 1:
-            raise ValueError(f"color must be in [0, 1), got {self.color}")
+            raise UsageError(f"color must be in [0, 1), got {self.color}")
 
 
 class Samples:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from densevit.checkpoints.opening import open_network
+from densevit.core.errors import InputError
 from densevit.models.backbone import Backbone
 from densevit.models.build import Network, PromptableModel
 
@@ -30,10 +31,10 @@ def start_from(network: Network, path: Path) -> None:
     source, manifest = open_network(path, None)
     ours, theirs = backbone_of(network), backbone_of(source)
     if ours is None or theirs is None:
-        raise ValueError(f"{path}: {manifest.architecture} has no EfficientViT backbone to start from")
+        raise InputError(f"{path}: {manifest.architecture} has no EfficientViT backbone to start from")
     # the epsilon differs from task to task, and is no tensor
     if replace(theirs.table, norm_eps=ours.table.norm_eps) != ours.table:
-        raise ValueError(
+        raise InputError(
             f"{path}: its backbone is {theirs.table.name} ({manifest.architecture}), the model's is "
             f"{ours.table.name}; start from weights with the same backbone"
         )

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from densevit import imaging
+from densevit.core.errors import InputError, UsageError
 from densevit.imaging import Size
 from densevit.imaging.reading import open_image
 from densevit.tasks.super_resolution import crop_to_multiple, downscale
@@ -52,7 +53,7 @@ class Pairs:
         teacher: Path | None = None,
     ) -> None:
         if teacher is not None and set(copies) != {1}:
-            raise ValueError(f"a teacher knows the images as they are; copies must be 1, got {tuple(copies)}")
+            raise UsageError(f"a teacher knows the images as they are; copies must be 1, got {tuple(copies)}")
         self._teacher = teacher
         self.scale = scale
         self.crop = crop
@@ -66,7 +67,7 @@ class Pairs:
             # a pixel more than the crop, for what is lost to a multiple of the scale
             self._samples += [(path, factor) for factor in copies if int(side * factor) >= scale * (crop + 1)]
         if not self._samples:
-            raise ValueError(f"none of {len(paths)} images is as large as a crop of {scale * crop} pixels")
+            raise InputError(f"none of {len(paths)} images is as large as a crop of {scale * crop} pixels")
 
     def __len__(self) -> int:
         """How many samples."""
@@ -102,7 +103,7 @@ class Pairs:
         """
         pixels = imaging.read_photo(path).pixels
         if pixels.shape != shape:
-            raise ValueError(f"{path}: the teacher's image is {Size.of(pixels)}, the original {Size(*shape[:2])}")
+            raise InputError(f"{path}: the teacher's image is {Size.of(pixels)}, the original {Size(*shape[:2])}")
         values = pixels / np.float32(np.iinfo(pixels.dtype).max)
         return self._tensor(values.astype(np.float16))
 
