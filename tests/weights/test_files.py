@@ -93,7 +93,7 @@ def test_truncated_anywhere(tmp_path):
         refused(path)
 
 
-def test_something_behind_the_end(tmp_path):
+def test_bytes_after_the_end(tmp_path):
     path = tmp_path / "x.safetensors"
     write_tensors(path, TENSORS, metadata={})
     path.write_bytes(path.read_bytes() + b"x")
@@ -220,7 +220,7 @@ class TestHash:
             with pytest.raises(WeightsError, match=str(path)):
                 hash_file(path)
 
-    def test_a_file_is_read_once_while_it_stays_as_it_is(self, tmp_path, monkeypatch):
+    def test_an_unchanged_file_is_read_once(self, tmp_path, monkeypatch):
         path = tmp_path / "x"
         read = []
 
@@ -242,7 +242,7 @@ class TestHash:
         assert len(read) == 4
 
 
-def test_tensors_that_lie_otherwise_in_memory(tmp_path):
+def test_tensors_of_any_memory_layout(tmp_path):
     rows = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
     tensors = {"turned": rows.transpose(2, 0, 1), "every_second": rows[:, :, ::2]}
     write_tensors(tmp_path / "a.safetensors", tensors, metadata={})
