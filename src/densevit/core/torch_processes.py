@@ -13,6 +13,7 @@ import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
 
+from densevit.core.errors import UsageError
 from densevit.core.messages import first_line
 from densevit.core.processes import ProcessLostError
 
@@ -50,11 +51,11 @@ def join_processes(timeout: timedelta = TIMEOUT) -> Iterator[GlooProcesses]:
     """Joins the processes that torchrun started, and leaves them; an error here does not wait for the others.
 
     Raises:
-        ValueError: not started by torchrun.
+        UsageError: not started by torchrun.
         ProcessLostError: the others do not come.
     """
     if missing := [name for name in _VARIABLES if name not in os.environ]:
-        raise ValueError(
+        raise UsageError(
             f"WORLD_SIZE is set, {missing[0]} is not: start several processes with torchrun, or unset WORLD_SIZE"
         )
     try:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from densevit.core.classes import imagenet_wnids
+from densevit.core.errors import UsageError
 from densevit.data.ade20k import ADE20K
 from densevit.data.base import (
     AnyData,
     ClassificationData,
-    DataError,
     HighResolutionData,
     PromptableData,
     SegmentationData,
@@ -77,13 +77,13 @@ def kind_of(text: str) -> str:
     """KIND of `KIND:PATH`.
 
     Raises:
-        DataError: not of that form, or an unknown kind.
+        UsageError: not of that form, or an unknown kind.
     """
     kind, separator, path = text.partition(":")
     if not separator or not path:
-        raise DataError(f"{text}: data is given as KIND:PATH, such as camvid:data/camvid")
+        raise UsageError(f"{text}: data is given as KIND:PATH, such as camvid:data/camvid")
     if kind not in DATA:
-        raise DataError(f"{text}: unknown kind {kind!r}; known: {', '.join(DATA)}")
+        raise UsageError(f"{text}: unknown kind {kind!r}; known: {', '.join(DATA)}")
     return kind
 
 
@@ -91,7 +91,8 @@ def open_data(text: str, split: str) -> AnyData:
     """The data set that `KIND:PATH` names.
 
     Raises:
-        DataError: not of that form, an unknown kind, or a folder that is not laid out as it should be.
+        UsageError: not of that form, or an unknown kind.
+        DataError: a folder that is not laid out as it should be.
     """
     kind = kind_of(text)
     return DATA[kind](Path(text.removeprefix(f"{kind}:")), split)

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+from densevit.core.errors import UsageError
+
 
 @dataclass(frozen=True)
 class Options:
@@ -30,15 +32,15 @@ class Options:
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "validate_every", "checkpoint_every"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+                raise UsageError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("weight_decay", "warmup_steps", "threads"):
             if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+                raise UsageError(f"{name} must not be negative, got {getattr(self, name)}")
         for name in ("learning_rate", "clip_norm"):
             if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+                raise UsageError(f"{name} must be positive, got {getattr(self, name)}")
         if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"ema_decay must be in [0, 1), got {self.ema_decay}")
+            raise UsageError(f"ema_decay must be in [0, 1), got {self.ema_decay}")
 
 
 AnyOptions = TypeVar("AnyOptions", bound=Options)
@@ -48,7 +50,7 @@ def with_settings(options: AnyOptions, settings: Iterable[str]) -> AnyOptions:
     """The options with `key=value` texts applied.
 
     Raises:
-        ValueError: an unknown key, or a value of the wrong type; the message lists what is allowed.
+        UsageError: an unknown key, or a value of the wrong type; the message lists what is allowed.
     """
     hints = get_type_hints(type(options))
     changes = {}
@@ -56,9 +58,9 @@ def with_settings(options: AnyOptions, settings: Iterable[str]) -> AnyOptions:
         key, separator, text = setting.partition("=")
         key = key.strip().replace("-", "_")
         if not separator:
-            raise ValueError(f"--set takes key=value, got {setting!r}")
+            raise UsageError(f"--set takes key=value, got {setting!r}")
         if key not in hints:
-            raise ValueError(f"unknown option {key!r}; known: {', '.join(sorted(hints))}")
+            raise UsageError(f"unknown option {key!r}; known: {', '.join(sorted(hints))}")
         changes[key] = _parse(key, text.strip(), hints[key])
     return dataclasses.replace(options, **changes)
 
@@ -66,7 +68,7 @@ def with_settings(options: AnyOptions, settings: Iterable[str]) -> AnyOptions:
 def _parse(key: str, text: str, kind: Any) -> Any:
     if get_origin(kind) is Literal:
         if text not in get_args(kind):
-            raise ValueError(f"{key} must be one of {', '.join(map(str, get_args(kind)))}, got {text!r}")
+            raise UsageError(f"{key} must be one of {', '.join(map(str, get_args(kind)))}, got {text!r}")
         return text
     if get_origin(kind) is tuple:
         parts = text.split(",")
@@ -74,14 +76,14 @@ def _parse(key: str, text: str, kind: Any) -> Any:
         if len(kinds) == 2 and kinds[1] is Ellipsis:
             kinds = (kinds[0],) * len(parts)
         if len(parts) != len(kinds):
-            raise ValueError(f"{key} takes {len(kinds)} values with commas between, got {text!r}")
+            raise UsageError(f"{key} takes {len(kinds)} values with commas between, got {text!r}")
         return tuple(_parse(key, part.strip(), one) for part, one in zip(parts, kinds, strict=True))
     if kind is bool:
         if text.lower() not in ("true", "false"):
-            raise ValueError(f"{key} must be true or false, got {text!r}")
+            raise UsageError(f"{key} must be true or false, got {text!r}")
         return text.lower() == "true"
     try:
         return kind(text)
     except ValueError:
         expected = {int: "a whole number", float: "a number"}.get(kind, f"a {kind.__name__}")
-        raise ValueError(f"{key} must be {expected}, got {text!r}") from None
+        raise UsageError(f"{key} must be {expected}, got {text!r}") from None
