@@ -1,7 +1,7 @@
 """The contract of every model of the zoo: random weights of its architecture, an image, both runtimes.
 
-The weights are a file with official names, as downloaded ones are. Models of one architecture differ only in sizes, so
-they share the file and the graph that OpenVINO runs.
+The weights are a file with official names, as downloaded ones are. Models of one architecture differ only in sizes,
+so they share the file and the graph that OpenVINO runs.
 
 Exporting costs about half a second per block, and B3 has 26 of them. So here each stage keeps one block: widths,
 kernels, strides, head dimensions and heads are those of the published model, and every kind of layer is exported.
@@ -71,7 +71,7 @@ def shallow_backbone(backbone):
 
 
 def write_weights(architecture, path):
-    """Random weights, under official names where a model was published, with statistics other than the defaults."""
+    """Random weights under official names, where there are any; BatchNorm statistics are not the defaults."""
     table = ARCHITECTURES[architecture]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
