@@ -16,7 +16,7 @@ import numpy as np
 
 from densevit import imaging
 from densevit.imaging import Photo, Size
-from densevit.imaging.tiling import tiles
+from densevit.imaging.tiling import cut_tiles
 from densevit.metrics import luma, psnr
 from densevit.predict.loading import load
 from densevit.predict.model import Model
@@ -47,7 +47,7 @@ def of_size(image: np.ndarray, size: Size) -> np.ndarray:
 def seams(model: Model, size: Size, tile_px: int, within: int) -> np.ndarray:
     """(2 H, 2 W) bool: pixels at most so far from where two tiles meet."""
     near = np.zeros((size.height * 2, size.width * 2), bool)
-    for tile in tiles(size, tile_px, halo_px=model.task.halo_px, multiple=model.task.multiple):
+    for tile in cut_tiles(size, tile_px, halo_px=model.task.halo_px, multiple=model.task.multiple):
         rows, columns = tile.outer(2)
         if rows.start:
             near[max(0, rows.start - within) : rows.start + within] = True

@@ -86,6 +86,18 @@ def test_other_formats(upscale, tmp_path):
     assert upscale("a.png", "--format", "xyz").code == 2
 
 
+def test_an_image_that_is_too_large_for_webp_costs_only_itself(upscale, written, tmp_path):
+    imaging.save(tiny.image(1, 8192), tmp_path / "long.png")
+    imaging.save(tiny.image(20, 30), tmp_path / "small.png")
+    done = upscale("long.png", "small.png", "--format", "webp")
+    assert done.code == 1
+    (line,) = done.errors
+    assert "long.png: WebP holds at most 16,383 px a side, got 16384 x 2 px; use --format png" in line
+    assert written(tmp_path / "out") == {"small.webp"}
+    # what the message advises works
+    assert upscale("long.png", "--format", "png").code == 0
+
+
 def test_a_model_of_another_task(densevit, tmp_path):
     imaging.save(tiny.image(20, 30), tmp_path / "a.png")
     done = densevit("upscale", "a.png", "--model", tiny.graph())

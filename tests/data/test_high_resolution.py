@@ -18,7 +18,7 @@ def folder(tmp_path):
     for name in ("a.png", "sub/b.png", "val/c.png"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
-        imaging.save(tiny.make_image(41, 52, seed=len(name)), path)
+        imaging.save(tiny.image(41, 52, seed=len(name)), path)
     return tmp_path
 
 

@@ -18,19 +18,19 @@ def test_colorize_gives_each_label_its_color_and_void_black(dtype):
 
 
 def test_colorize_takes_negative_labels_and_palettes_of_more_than_256_rows():
-    palette = draw.default_palette(400)
+    palette = draw.make_palette(400)
     colored = draw.colorize(np.array([[-1, 399, 400, 70_000]]), palette)
     np.testing.assert_array_equal(colored, [[[0, 0, 0], palette[399], [0, 0, 0], [0, 0, 0]]])
 
 
 @pytest.mark.parametrize("labels", [np.zeros((2, 2)), np.zeros((2, 2, 1), np.uint8), np.zeros(3, np.uint8)])
-def test_colorize_refuses_what_is_no_label_map(labels):
+def test_colorize_refuses_other_label_maps(labels):
     with pytest.raises(ValueError, match="labels: got"):
         draw.colorize(labels, PALETTE)
 
 
 @pytest.mark.parametrize("palette", [PALETTE.astype(int), PALETTE[:0], PALETTE[:, :2], PALETTE[0]])
-def test_colorize_refuses_what_is_no_palette(palette):
+def test_colorize_refuses_other_palettes(palette):
     with pytest.raises(ValueError, match="palette: got"):
         draw.colorize(np.zeros((2, 2), np.uint8), palette)
 
@@ -83,26 +83,26 @@ def test_side_by_side_aligns_tops_on_white():
 
 
 def test_default_palette_is_stable_and_distinct():
-    palette = draw.default_palette(1000)
+    palette = draw.make_palette(1000)
     assert palette.shape == (1000, 3)
     assert palette.dtype == np.uint8
     assert len(np.unique(palette, axis=0)) == 1000
     assert palette.max(axis=1).min() > 100, "none is black, which stands for void"
-    np.testing.assert_array_equal(draw.default_palette(19), palette[:19])
+    np.testing.assert_array_equal(draw.make_palette(19), palette[:19])
     with pytest.raises(ValueError, match="classes"):
-        draw.default_palette(0)
+        draw.make_palette(0)
 
 
 @pytest.mark.parametrize(("classes", "distance"), [(11, 50), (19, 40), (32, 25), (150, 15), (256, 12)])
 def test_default_palette_keeps_colors_apart(classes, distance):
-    palette = draw.default_palette(classes).astype(float)
+    palette = draw.make_palette(classes).astype(float)
     distances = np.linalg.norm(palette[:, None] - palette[None], axis=-1)
     assert distances[~np.eye(classes, dtype=bool)].min() >= distance
 
 
 def test_legend_shows_each_color_in_its_row():
     names = ["road", "a much longer name of a class", "two\nlines", "天空"]
-    palette = draw.default_palette(19)
+    palette = draw.make_palette(19)
     image = draw.draw_legend(names, palette, row_px=24)
     assert image.dtype == np.uint8
     assert image.shape[0] == 24 * len(names)
@@ -132,7 +132,7 @@ def test_legend_cuts_long_names_short():
 )
 def test_add_legend_shows_the_image_and_each_color(size, classes):
     image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
-    palette = draw.default_palette(200)
+    palette = draw.make_palette(200)
     names = [f"class {index}" for index in range(classes)]
     with_legend = draw.add_legend(image, names, palette)
     assert with_legend.dtype == np.uint8
@@ -144,7 +144,7 @@ def test_add_legend_shows_the_image_and_each_color(size, classes):
 
 
 def test_add_legend_goes_on_in_columns_and_grows_with_the_image():
-    names, palette = [f"class {index}" for index in range(150)], draw.default_palette(150)
+    names, palette = [f"class {index}" for index in range(150)], draw.make_palette(150)
     high = draw.add_legend(np.zeros((720, 1280, 3), np.uint8), names, palette)
     assert high.shape[0] == 720, "no higher than the image"
     assert high.shape[1] < 1280 * 3

@@ -33,7 +33,7 @@ def test_other_policy_texts_are_refused(text):
         SizePolicy.parse(text)
 
 
-def test_policies_made_by_hand_are_held_to_the_same():
+def test_policies_built_directly_are_checked_too():
     for kind, sides_px in (("short", ()), ("native", (3,)), ("exact", (3,)), ("other", ()), ("long", (0,))):
         with pytest.raises(ValueError, match="allowed: native"):
             SizePolicy(kind, sides_px)
@@ -126,7 +126,7 @@ def test_impossible_placements_are_refused():
     st.sampled_from(["edge", "zero"]),
     st.sampled_from([1, 3]),
 )
-def test_fit_pads_the_resized_image(height, width, text, multiple, kind, padding, channels):
+def test_resize_and_pad_equals_resize_then_pad(height, width, text, multiple, kind, padding, channels):
     image = make_noise(height, width, channels)
     policy = SizePolicy.parse(text)
     fitted, placement = resize_and_pad(image, policy, multiple=multiple, kind=kind, padding=padding)
@@ -142,7 +142,7 @@ def test_fit_pads_the_resized_image(height, width, text, multiple, kind, padding
     np.testing.assert_array_equal(fitted, np.pad(resize(image, content, kind), extra, mode=mode))
 
 
-def test_fit_does_not_copy_what_fits():
+def test_resize_and_pad_does_not_copy_what_fits():
     image = make_noise(64, 96)
     fitted, placement = resize_and_pad(image, SizePolicy.parse("native"), multiple=32, kind="cv2_cubic")
     assert fitted is image
@@ -151,7 +151,7 @@ def test_fit_does_not_copy_what_fits():
     assert fitted is image
 
 
-def test_fit_refuses_what_is_not_allowed():
+def test_resize_and_pad_refuses_what_is_not_allowed():
     image, native = make_noise(4, 4), SizePolicy.parse("native")
     for options in ({"multiple": 0}, {"multiple": 4, "padding": "mirror"}):
         with pytest.raises(ValueError, match="allowed: 1 or more"):

@@ -15,7 +15,7 @@ ORIENTATION = 0x0112
 
 
 def refusal(source, **options) -> str:
-    """The message with which a source is refused, held to what every message must be."""
+    """The message with which a source is refused, held to the form of every message."""
     with pytest.raises(ImageError) as caught:
         read(source, **options)
     message = str(caught.value)
@@ -25,7 +25,7 @@ def refusal(source, **options) -> str:
     return message
 
 
-# Reading what is an image
+# Readable images
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "BMP", "TIFF", "PPM"])
@@ -159,7 +159,7 @@ def test_arrays():
         np.testing.assert_array_equal(read(array), np.stack([gray] * 3, axis=2))
 
 
-# Reading what is none
+# Everything else is refused
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_other_types_are_refused(source):
     assert "allowed: a path, a PIL image or a numpy array" in refusal(source)
 
 
-def test_what_a_path_may_lead_to(tmp_path):
+def test_paths_that_are_not_images_are_refused(tmp_path):
     image = write_file(tmp_path, encode_image(make_noise(4, 4), "PNG"), "image.png")
     assert "missing.png: no such file" in refusal(tmp_path / "missing.png")
     assert "no such file" in refusal(image / "below.png")
@@ -203,7 +203,7 @@ def test_what_a_path_may_lead_to(tmp_path):
 
 
 @pytest.mark.parametrize("url", ["https://example.org/street.jpg", "s3://bucket/street.jpg"])
-def test_urls_are_to_be_downloaded_first(url):
+def test_urls_must_be_downloaded_first(url):
     assert "download it first" in refusal(url)
     assert "download it first" in refusal(Path(url))
 
@@ -217,7 +217,7 @@ def test_a_pipe_is_refused_without_waiting_for_it(tmp_path):
 def test_permission_denied(tmp_path, monkeypatch):
     path = write_file(tmp_path, encode_image(make_noise(4, 4), "PNG"))
 
-    def denied(*_):  # a test may run as root, to whom no file is closed
+    def denied(*_):  # a test may run as root, who may read every file
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "open", denied)
@@ -255,7 +255,7 @@ def test_max_pixels_is_checked_before_decoding(tmp_path):
     assert "too large" in refusal(write_file(tmp_path, encode_png(100_000, 100_000, 8, 2, b"")))
 
 
-def test_pillows_own_limits_stay_out_of_the_way(tmp_path, monkeypatch):
+def test_pillows_own_limits_do_not_matter(tmp_path, monkeypatch):
     formats = ["PNG", "JPEG", "BMP", "PPM", "GIF"]
     for limit, also in (
         (150, ["TIFF", "WEBP"]),
@@ -267,16 +267,16 @@ def test_pillows_own_limits_stay_out_of_the_way(tmp_path, monkeypatch):
             assert read(path).shape == (10, 20, 3)
 
 
-def test_strange_tiff_tags_are_survived(tmp_path):
+def test_unknown_tiff_orientations_are_ignored(tmp_path):
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     tags[ORIENTATION] = 77
     path = write_file(tmp_path, encode_image(make_noise(4, 6), "TIFF", tiffinfo=tags))
     assert read(path).shape == (4, 6, 3)
 
 
-@pytest.mark.filterwarnings("ignore")  # Pillow warns of much in damaged files; raised, that would hide errors
+@pytest.mark.filterwarnings("ignore")  # Pillow warns of damage; raised, a warning would hide errors
 @pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM"])
-def test_damaged_files_give_an_array_or_a_image_error(tmp_path, file_format):
+def test_damaged_files_give_an_array_or_an_image_error(tmp_path, file_format):
     random = np.random.default_rng(0)
     smooth = Image.fromarray(make_noise(3, 4)).resize((40, 30))
     exif = Image.Exif()

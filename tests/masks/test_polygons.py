@@ -58,6 +58,6 @@ def test_a_pixel_and_nothing():
     np.testing.assert_array_equal(ring, [[2, 1], [3, 1], [3, 2], [2, 2]])
 
 
-def test_what_is_no_mask():
+def test_other_arrays_are_refused():
     with pytest.raises(MaskError, match=r"bool \(H, W\)"):
         trace_polygons(np.zeros((3, 3)))

@@ -229,7 +229,7 @@ def test_a_copy_under_another_name_is_not_converted_again(folder, conversions, t
     assert len(conversions) == 1
 
 
-def test_touching_what_is_gone_is_no_error(tmp_path):
+def test_marking_a_deleted_graph_is_not_an_error(tmp_path):
     cache.mark_used(tmp_path / "gone.onnx")
 
 

@@ -57,7 +57,7 @@ def test_of_the_checksum_any_number_of_digits_may_be_known(hub, digits):
     assert is_cached(known)
 
 
-def test_a_checksum_that_is_no_sha256_is_not_compared(hub):
+def test_a_checksum_other_than_sha256_is_not_compared(hub):
     hub.etag = "f" * 40
     assert fetch(file()).read_bytes() == hub.content
 
@@ -139,7 +139,7 @@ class TestWrongBytes:
         assert mine.read_bytes() == b"my own"
         assert not path.is_symlink()
 
-    def test_what_cannot_be_removed_is_named(self, monkeypatch):
+    def test_a_file_that_cannot_be_removed_is_named(self, monkeypatch):
         path = fetch(file())
 
         def read_only(self, missing_ok=False):
@@ -150,15 +150,15 @@ class TestWrongBytes:
             fetch(file("0" * 64))
 
 
-class TestNoWay:
-    """Nothing comes, nothing stays, and one line says what to do."""
+class TestNoDownload:
+    """Nothing arrives, nothing is left behind, and one line says what to do."""
 
     @pytest.fixture(autouse=True)
     def nothing_stays(self, hub, home):
         yield
         assert [path for path in stored(home) if not path.is_symlink() and path.name != hub.sha256] == []
 
-    def test_nobody_listens(self, hub):
+    def test_a_hub_that_does_not_listen(self, hub):
         hub.stop()
         said = refused(kind=UnavailableError)
         assert "not on this machine, and the hub cannot be reached (Connect" in said
@@ -197,7 +197,7 @@ class TestNoWay:
         monkeypatch.setattr("time.sleep", later)
         assert fetch(file()).read_bytes() == hub.content
 
-    def test_something_that_is_no_hub(self, hub):
+    def test_a_server_that_is_not_a_hub(self, hub):
         hub.is_hub = False
         assert "what answers there is not a hub; check HF_ENDPOINT" in refused(kind=UnavailableError)
 
@@ -237,7 +237,7 @@ class TestCache:
         assert hub.downloads == []
         assert stored(home) == []
 
-    def test_rubbish_in_it(self, hub):
+    def test_a_damaged_reference_in_it(self, hub):
         path = fetch(file())
         (path.parents[2] / "refs" / "main").write_bytes(b"\xff\x00")
         assert not is_cached(file())
@@ -259,7 +259,7 @@ class TestCache:
     ],
     ids=repr,
 )
-def test_errors_that_do_not_happen_here(hub, monkeypatch, error, words, wrapped):
+def test_errors_that_only_other_machines_meet(hub, monkeypatch, error, words, wrapped):
     def fail(*_, **__):
         if wrapped and isinstance(error, OSError):
             raise RuntimeError("wrapped") from error
@@ -270,7 +270,7 @@ def test_errors_that_do_not_happen_here(hub, monkeypatch, error, words, wrapped)
 
 
 @pytest.mark.parametrize("sha256", ["A" * 64, "0" * 65, "g", "ab cd", "ab\n", " "])
-def test_checksums_that_are_none(sha256):
+def test_other_checksums_are_refused(sha256):
     with pytest.raises(ValueError, match=r"x\.pt: sha256 must be"):
         HubFile("who/what", "x.pt", sha256)
 
@@ -280,7 +280,7 @@ def test_checksums_that_are_none(sha256):
     [(repository, "x.pt") for repository in ("", "a/b/c", "..", "a b", "who/what\n", "-a")]
     + [("who/what", name) for name in ("", "../../x", "/etc/passwd", "a\0b", "ä b?#%.pt", "x" * 300)],
 )
-def test_names_of_nothing(repository, name, hub):
+def test_names_that_do_not_exist(repository, name, hub):
     hub.status = 404
     assert not is_cached(HubFile(repository, name))
     with pytest.raises(DensevitError):

@@ -27,7 +27,7 @@ from densevit.core.packages import require_torch
 from densevit.core.processes import Processes, SingleProcess
 from densevit.data.checking import check_samples
 from densevit.data.detections import read_detections
-from densevit.data.table import DATA, KINDS, parse_kind, open_data
+from densevit.data.table import DATA, KINDS, open_data, parse_kind
 from densevit.evaluate import Evaluation
 from densevit.evaluate import evaluate as evaluate_model
 from densevit.evaluate.promptable import Prompt

@@ -21,13 +21,15 @@ from densevit.cli.options import (
     WorkingSize,
     load_model,
 )
-from densevit.core.errors import UsageError
+from densevit.core.errors import InputError, UsageError
 from densevit.imaging import Source
 from densevit.predict.model import Model
 from densevit.tasks.super_resolution import SuperResolution, SuperResolutionResult
 
 Format = Literal["png", "jpg", "webp", "tif"]
 FORMATS: tuple[Format, ...] = get_args(Format)
+MAX_WEBP_SIDE_PX = 16_383
+"""libwebp's limit; Pillow reports it as a plain ValueError."""
 EXAMPLE = "densevit upscale photo.jpg --compare"
 
 
@@ -98,6 +100,11 @@ def _parse_tile(text: str, task: SuperResolution) -> int | None:
 
 def _finish(source: Source, result: SuperResolutionResult, *, out: Path, file_format: str, compare: bool) -> Row:
     stem = out / source.stem
+    height, width = result.image.shape[:2]
+    if file_format == "webp" and max(height, width) > MAX_WEBP_SIDE_PX:
+        raise InputError(
+            f"WebP holds at most {MAX_WEBP_SIDE_PX:,} px a side, got {width} x {height} px; use --format png"
+        )
     written = [result.save(stem.with_name(f"{stem.name}.{file_format}"))]
     if compare:
         written.append(stem.with_name(f"{stem.name}.compare.jpg"))

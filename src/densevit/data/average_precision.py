@@ -48,8 +48,8 @@ def average_precision(annotations: Path, detections: Sequence[MaskDetection]) ->
 def _refuse_lvis(entry: Fields) -> str:
     if entry.get("neg_category_ids") is not None:
         raise DataError(
-            f"{entry.where}: this is LVIS, which annotates only some categories per image; its average precision is "
-            "not supported, so measure IoU with --prompt box or point instead"
+            f"{entry.where}: this is LVIS, which annotates only some categories per image; its average precision "
+            "is not supported, so measure IoU with --prompt box or point instead"
         )
     return ""
 

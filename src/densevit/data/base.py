@@ -190,7 +190,7 @@ def read_size(path: Path) -> Size:
 
 @contextmanager
 def _open_lossless(path: Path, what: str = "label image") -> Iterator[PillowImage]:
-    """Open an image whose stored values count. Its pixels are not decoded, and no other work is done here."""
+    """Open a lossless image; its pixels are not decoded."""
     try:
         with open_image(path, max_pixels=imaging.DEFAULT_MAX_PIXELS) as (image, _):
             if image.format not in _LOSSLESS:

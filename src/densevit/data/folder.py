@@ -11,7 +11,7 @@ from densevit.core.messages import first_line
 from densevit.data.base import DataError, SegmentationSample, list_images, read_label_image, read_pair
 from densevit.data.layout import check_labels, list_folders, require_folder
 from densevit.data.values import make_value_table, map_values
-from densevit.imaging.draw import default_palette
+from densevit.imaging.draw import make_palette
 from densevit.metrics import IGNORE
 
 MAX_CLASSES = 254
@@ -99,7 +99,7 @@ def read_classes(path: Path, *, most: int | None = MAX_CLASSES) -> tuple[tuple[s
         raise DataError(
             f"{path}: {bare!r} has no color, but other classes do; give all of them a color ('name r g b') or none"
         )
-    return names, np.array(colors, np.uint8) if colors else default_palette(len(names))
+    return names, np.array(colors, np.uint8) if colors else make_palette(len(names))
 
 
 def _parse_entry(line: str) -> tuple[str, tuple[int, int, int] | None]:

@@ -81,7 +81,8 @@ def _find_splits(root: Path) -> list[str]:
     names = list_folders(root)
     if names and all(map(is_wnid, names)):
         raise DataError(
-            f"{root}: holds class folders, so the path is one level too low; give its parent, and {root.name} as --split"
+            f"{root}: holds class folders, so the path is one level too low; give its parent, "
+            "and the name of this folder as --split"
         )
     return [name for name in names if list_folders(root / name)]
 

@@ -15,7 +15,7 @@ from densevit.data import coco_tools
 from densevit.data.base import DataError, PromptableSample
 from densevit.data.json_files import Fields, read_json
 from densevit.imaging import DEFAULT_MAX_PIXELS, Size
-from densevit.imaging.reading import as_rgb, decode, open_image
+from densevit.imaging.reading import convert_to_rgb, decode, open_image
 from densevit.masks import RLE, MaskError
 
 _MOST_BYTES = 2 * 2**30
@@ -215,7 +215,7 @@ def read_stored(path: Path, size: Size) -> NDArray[np.uint8]:
     """
     with open_image(path, max_pixels=DEFAULT_MAX_PIXELS) as (image, name):
         decode(image)
-        pixels = np.array(as_rgb(image, name))
+        pixels = np.array(convert_to_rgb(image, name))
     if (stored := Size.of(pixels)) != size:
         raise DataError(f"{path}: is {stored}, but its annotations are for {size}; download the original image")
     return pixels

@@ -22,7 +22,7 @@ from densevit.data.average_precision import average_precision
 from densevit.data.base import PromptableData
 from densevit.data.detections import NO_DETECTIONS, BoxDetections, MaskDetection
 from densevit.evaluate.base import SINGLE_PROCESS, Evaluation, Progress, count_images, prefetch
-from densevit.masks import RLE, next_click
+from densevit.masks import RLE, choose_click
 from densevit.metrics import MaskScore
 from densevit.predict.segment_anything import SegmentAnything
 from densevit.tasks.promptable import Scene
@@ -131,7 +131,7 @@ def _answer_clicks(model: SegmentAnything, scene: Scene, truth: RLE, clicks: int
     points: list[tuple[float, float]] = []
     labels: list[int] = []
     for _ in range(clicks):
-        click = next_click(wanted, answer.decode(), clicked=[(int(x), int(y)) for x, y in points])
+        click = choose_click(wanted, answer.decode(), clicked=[(int(x), int(y)) for x, y in points])
         if click is None:
             break
         points.append((click.x, click.y))

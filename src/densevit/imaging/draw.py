@@ -86,7 +86,7 @@ def side_by_side(left: NDArray[np.uint8], right: NDArray[np.uint8], *, gap_px: i
     return both
 
 
-def default_palette(classes: int) -> NDArray[np.uint8]:
+def make_palette(classes: int) -> NDArray[np.uint8]:
     """(classes, 3) colors for data without any: always the same, never black.
 
     Hue, saturation and brightness step by the powers of 1 / x, where x**4 = x + 1 (Roberts 2018, The

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from densevit.imaging.resampling import cubic
 
 
-def phase_weights(scale: int) -> NDArray[np.float64]:
+def compute_phase_weights(scale: int) -> NDArray[np.float64]:
     """(scale, 5): the weights of the five input pixels around, -2 to 2 pixels away, for each phase of the output.
 
     MATLAB's imresize with a = -1/2; for a whole factor the weights repeat with every pixel of the input.
@@ -24,7 +24,7 @@ def enlarge(image: NDArray[Any], scale: int) -> NDArray[np.float32]:
 
     At edges, values may leave the range of the input by a ninth of it and more.
     """
-    weights = phase_weights(scale).astype(np.float32)
+    weights = compute_phase_weights(scale).astype(np.float32)
     values = image.astype(np.float32)
     for axis in (0, 1):
         values = _enlarge_axis(values, weights, axis)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from densevit.core.errors import InputError
 from densevit.core.files import write_atomically
 from densevit.imaging.png16 import write_png16
-from densevit.imaging.reading import as_rgb, decode, open_image, upright
+from densevit.imaging.reading import convert_to_rgb, decode, open_image, turn_upright
 from densevit.imaging.saving import choose_format
 from densevit.imaging.types import DEFAULT_MAX_PIXELS, ImageError, ImageSource, Size
 
@@ -118,21 +118,21 @@ def _decode_16_bits(high: Any, low: Any, mode: str) -> NDArray[np.uint16]:
     low.tile = [type(low.tile[0])(codec, extents, offset, f"{mode};16L")]
     decode(high)
     decode(low)
-    upper = np.array(upright(high, of=high), np.uint16)
-    pixels: NDArray[np.uint16] = (upper << 8) | np.asarray(upright(low, of=high))
+    upper = np.array(turn_upright(high, of=high), np.uint16)
+    pixels: NDArray[np.uint16] = (upper << 8) | np.asarray(turn_upright(low, of=high))
     return pixels
 
 
 def _convert_pixels(image: PillowImage, name: str) -> Pixels:
     """(H, W, 3 or 4) pixels of any other decoded image."""
     if image.mode.startswith("I"):
-        values = np.asarray(upright(image, of=image)).astype(np.int64)
+        values = np.asarray(turn_upright(image, of=image)).astype(np.int64)
         if values.min() < 0 or values.max() > 65_535:
             raise ImageError(f"{name}: holds gray values beyond 16 bits; save it with 16 or 8 bits")
         return np.repeat(values.astype(np.uint16)[..., None], 3, axis=2)
     if image.has_transparency_data:
-        return np.array(upright(image.convert("RGBA"), of=image))
-    return np.array(upright(as_rgb(image, name), of=image))
+        return np.array(turn_upright(image.convert("RGBA"), of=image))
+    return np.array(turn_upright(convert_to_rgb(image, name), of=image))
 
 
 def _read_profile(image: PillowImage) -> bytes | None:

@@ -62,7 +62,7 @@ def read(source: ImageSource, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArra
 
     with open_image(source, max_pixels=max_pixels) as (image, name):
         decode(image)
-        return np.array(upright(as_rgb(image, name), of=image))
+        return np.array(turn_upright(convert_to_rgb(image, name), of=image))
 
 
 @contextmanager
@@ -99,11 +99,11 @@ def decode(image: PillowImage) -> None:
     image.load()
 
 
-def upright(image: PillowImage, *, of: PillowImage) -> PillowImage:
+def turn_upright(image: PillowImage, *, of: PillowImage) -> PillowImage:
     """The image, turned as the EXIF orientation of `of`, the image that it was made from, says."""
     from PIL import Image
 
-    transpose = _TRANSPOSE_OF_ORIENTATION.get(_orientation(of))
+    transpose = _TRANSPOSE_OF_ORIENTATION.get(_read_orientation(of))
     return image.transpose(Image.Transpose[transpose]) if transpose else image
 
 
@@ -159,9 +159,9 @@ def _check_size(image: PillowImage, name: str, max_pixels: int) -> None:
 def _skip_pillows_size_check(image: Any) -> None:
     """Keep Pillow's TIFF decoder from warning of a size that max_pixels allows.
 
-    The decoder checks the size when it allocates the pixels, and warns above `Image.MAX_IMAGE_PIXELS`; it uses
-    memory that is there already as it is. Filtering the warning instead would not do: filters belong to the whole
-    process, and images are read on several threads.
+    The decoder checks the size where it allocates memory for the pixels, and warns above `Image.MAX_IMAGE_PIXELS`;
+    with memory that is allocated beforehand it skips both. A warning filter is not an option: filters belong to
+    the whole process, and images are read on several threads.
     """
     from PIL import Image
 
@@ -172,7 +172,7 @@ def _skip_pillows_size_check(image: Any) -> None:
         image.im = Image.new(image.mode, stored, None).im
 
 
-def _orientation(image: PillowImage) -> int:
+def _read_orientation(image: PillowImage) -> int:
     try:
         orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
     except Exception:  # Pillow's parser raises many kinds; broken EXIF does not make an image unreadable
@@ -180,7 +180,7 @@ def _orientation(image: PillowImage) -> int:
     return orientation if isinstance(orientation, int) else 1
 
 
-def as_rgb(image: PillowImage, name: str) -> PillowImage:
+def convert_to_rgb(image: PillowImage, name: str) -> PillowImage:
     """A decoded image in 8-bit RGB: over white where it is transparent, value / 257 where it has 16 bits."""
     if image.mode.startswith("I"):
         return _reduce_16_bits(image, name).convert("RGB")

@@ -49,7 +49,7 @@ def _shift(span: Span, read: Span, scale: int) -> slice:
     return slice((span[0] - read[0]) * scale, (span[1] - read[0]) * scale)
 
 
-def tiles(image: Size, tile_px: int, *, halo_px: int, multiple: int) -> Iterator[Tile]:
+def cut_tiles(image: Size, tile_px: int, *, halo_px: int, multiple: int) -> Iterator[Tile]:
     """Cuts an image into tiles, row by row from the top left.
 
     The network sees windows of `tile_px`, halo included, if the image is that large. Windows at the right and

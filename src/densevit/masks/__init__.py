@@ -4,7 +4,7 @@ Sizes are (height, width), points (x, y) in pixels, boxes (x0, y0, x1, y1) with 
 """
 
 from densevit.masks.boxes import box_iou, non_maximum_suppression
-from densevit.masks.clicks import Click, next_click
+from densevit.masks.clicks import Click, choose_click
 from densevit.masks.polygons import signed_area, trace_polygons
 from densevit.masks.rle import RLE, encode, encode_window, intersection, iou
 from densevit.masks.types import MaskError
@@ -14,11 +14,11 @@ __all__ = [
     "Click",
     "MaskError",
     "box_iou",
+    "choose_click",
     "encode",
     "encode_window",
     "intersection",
     "iou",
-    "next_click",
     "non_maximum_suppression",
     "signed_area",
     "trace_polygons",

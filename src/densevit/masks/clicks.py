@@ -21,7 +21,7 @@ class Click:
     label: int
 
 
-def next_click(
+def choose_click(
     truth: NDArray[np.bool_], prediction: NDArray[np.bool_], *, clicked: Collection[tuple[int, int]] = ()
 ) -> Click | None:
     """The point deepest within the error, as in RITM's evaluation (Sofiiuk et al. 2021, section 4).

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from densevit.imaging import phase_weights
+from densevit.imaging import compute_phase_weights
 from densevit.models.any_size import to_pixels
 from densevit.models.attention import MultiScaleAttention
 from densevit.models.backbone import Feature, of_strides
@@ -80,7 +80,7 @@ def _phases(image: Tensor, scale: int, *, dim: int) -> list[Tensor]:
     mirrored += [_part(image, dim, -1, None), _part(image, dim, -2, -1)]
     padded = torch.cat(mirrored, dim=dim)
     shifted = [_part(padded, dim, first, first - 4 or None) for first in range(5)]
-    weights = phase_weights(scale).tolist()
+    weights = compute_phase_weights(scale).tolist()
     terms = [[x * weight for x, weight in zip(shifted, row, strict=True) if weight] for row in weights]
     return [sum(row[1:], start=row[0]) for row in terms]
 

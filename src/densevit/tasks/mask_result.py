@@ -170,7 +170,7 @@ class MasksResult:
         if self.image is None:
             raise UsageError("this result does not hold its image; use labels()")
         labels = self.labels()
-        palette = draw.default_palette(max(1, len(self.masks)))
+        palette = draw.make_palette(max(1, len(self.masks)))
         drawn = draw.overlay(self.image, labels.astype(np.int64) - 1, palette, opacity=opacity)
         return Drawing(np.where(labels[..., None] > 0, drawn, self.image))
 

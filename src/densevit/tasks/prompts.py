@@ -150,10 +150,7 @@ def _read_points(
     if outside.any():
         row, column = (int(index) for index in np.argwhere(outside)[0])
         x, y = points[row, column]
-        raise InputError(
-            f"point {column} of prompt {row}, ({x:g}, {y:g}), lies outside the image of "
-            f"{image.width} x {image.height} px"
-        )
+        raise InputError(f"point {column} of prompt {row}, ({x:g}, {y:g}), lies outside the image of {image}")
     return points, kinds
 
 
@@ -168,7 +165,7 @@ def _read_boxes(boxes: NDArray[np.float64], image: Size) -> NDArray[np.float64]:
         raise UsageError(f"{box} is empty or inverted: left, top must be less than right, bottom")
     corners = corners.clip(0, (image.width, image.height))
     if (box := _describe_empty(corners, boxes)) is not None:
-        raise InputError(f"{box} lies outside the image of {image.width} x {image.height} px")
+        raise InputError(f"{box} lies outside the image of {image}")
     return corners
 
 

@@ -239,7 +239,7 @@ def make_segmentation_task(manifest: Manifest, *, size: str | None = None) -> Se
     policy = SizePolicy.parse(manifest.published_size if published else size or manifest.size)
     palette = np.array(manifest.palette, np.uint8).reshape(-1, 3)
     if not len(palette):
-        palette = draw.default_palette(len(manifest.class_names))
+        palette = draw.make_palette(len(manifest.class_names))
     return Segmentation(
         manifest.class_names,
         palette,

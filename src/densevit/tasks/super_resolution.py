@@ -16,7 +16,7 @@ from densevit.core.files import make_folder
 from densevit.core.manifest import Manifest, ManifestError
 from densevit.imaging import ImageSource, Photo, Placement, Size, SizePolicy
 from densevit.imaging.photo import Pixels
-from densevit.imaging.tiling import Tile, tiles
+from densevit.imaging.tiling import Tile, cut_tiles
 from densevit.tasks.base import Arrays, Signature, TensorSpec, check_finite
 from densevit.tasks.result import Drawing
 from densevit.variants import SUPER_RESOLUTION
@@ -198,7 +198,7 @@ class SuperResolution:
         if self.tile_px is None or max(size) <= self.tile_px:
             whole = ((0, size.height), (0, size.width))
             return [Tile(*whole, *whole)]
-        return list(tiles(size, self.tile_px, halo_px=self.halo_px, multiple=self.multiple))
+        return list(cut_tiles(size, self.tile_px, halo_px=self.halo_px, multiple=self.multiple))
 
 
 def _slices(tile: Tile) -> tuple[slice, slice]:

@@ -124,7 +124,7 @@ def _download(file: HubFile) -> Path:
     from huggingface_hub import hf_hub_download
 
     path = Path(hf_hub_download(file.repository, file.name))
-    if blob := _target(path):
+    if blob := _read_link(path):
         # killed processes left these of the same file; a process that writes it now would have waited for us
         for half in blob.parent.glob(f"{blob.name}.*incomplete"):
             with suppress(OSError):
@@ -132,7 +132,7 @@ def _download(file: HubFile) -> Path:
     return path
 
 
-def _target(path: Path) -> Path | None:
+def _read_link(path: Path) -> Path | None:
     """Where a link leads, one step; None for a file that is not a link."""
     if not path.is_symlink():
         return None
@@ -150,7 +150,7 @@ def _verify(file: HubFile, path: Path, promised: str) -> None:
         promised: the checksum that the hub stated just now, "" if it was not asked.
     """
     actual = hash_file(path)
-    if blob := _target(path):
+    if blob := _read_link(path):
         promised = blob.name
     intact = promised == actual or not _SHA256.fullmatch(promised)
     if intact and actual.startswith(file.sha256):
@@ -179,7 +179,7 @@ def _remove(path: Path) -> None:
     cache = Path(HF_HUB_CACHE).resolve()
     step: Path | None = path
     while step is not None and (step == path or cache in step.parents):
-        target = _target(step)
+        target = _read_link(step)
         step.unlink(missing_ok=True)
         step = target
 
