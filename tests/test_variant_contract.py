@@ -1,6 +1,6 @@
 """The contract of every model of the zoo: random weights of its architecture, an image, both runtimes.
 
-The weights are a file with official names, as downloaded ones are. Models of one architecture differ in sizes alone,
+The weights are a file with official names, as downloaded ones are. Models of one architecture differ in sizes,
 so they share the file and the graph that OpenVINO runs.
 
 Exporting costs about half a second per block, and B3 has 26 of them. So here each stage keeps one block: widths,
