@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test check format clean
+.PHONY: demo test test-package check format clean
 
 demo: $(VENV)/.core
 	$(BIN)/densevit segment examples/leuven_street.jpg --out out --format overlay,labels,json
@@ -12,6 +12,10 @@ demo: $(VENV)/.core
 
 test: $(VENV)/.test check
 	$(BIN)/python -m pytest --quiet -n auto --dist worksteal
+
+# Wheel and sdist, each installed into a clean environment and run there.
+test-package: $(VENV)/.test
+	$(BIN)/python tools/check_package.py
 
 # Without its cache: what ruff remembers of an import's origin outlives a move of the module.
 check: $(VENV)/.test

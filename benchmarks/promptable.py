@@ -5,8 +5,8 @@
 The reference is the package segment-anything-py (test extra) with MobileSAM's parameters and, for its encoder,
 this project's TinyViT, which equals the published one; its predictor and generator run as they are.
 
-* 100 boxes on one image: one call here, 100 calls there, from the embedding to masks at the image's size.
-* everything: 32x32 points on an image of 1024x683, from the embedding to the final masks.
+* --boxes (100) boxes on one image, from the embedding to masks at its size: one call here, one per box there.
+* everything: --points-per-side (32) squared points on an image of 1024x683, from the embedding to the final masks.
 * --coco: mean IoU with the annotations' boxes, both.
 """
 
@@ -27,26 +27,28 @@ from densevit.data.coco import Coco
 from densevit.evaluate import evaluate_promptable
 from densevit.masks import RLE, encode, iou
 from densevit.metrics import MaskScore
+from densevit.predict.everything import EverythingOptions
 from densevit.predict.loading import load
 from densevit.predict.segment_anything import SegmentAnything
 from reference_sam import generator, predictor_of, reference
 
 IMAGE = Path(__file__).resolve().parent.parent / "examples" / "leuven_street.jpg"
 SIZE = (1024, 683)  # width, height
-BOXES = 100
 
 
-def boxes_in(width: int, height: int) -> np.ndarray:
-    """Boxes of many sizes, (100, 4)."""
+def random_boxes(count: int, width: int, height: int) -> np.ndarray:
+    """(count, 4) boxes of many sizes."""
     generator = np.random.default_rng(0)
-    corner = generator.uniform((0, 0), (0.88 * width, 0.88 * height), (BOXES, 2))
-    far = np.minimum(corner + generator.uniform(20, 300, (BOXES, 2)), (width, height))
+    corner = generator.uniform((0, 0), (0.88 * width, 0.88 * height), (count, 2))
+    far = np.minimum(corner + generator.uniform(20, 300, (count, 2)), (width, height))
     return np.concatenate([corner, far], axis=1)
 
 
-def many_boxes(sam: SegmentAnything, predictor: Any, image: np.ndarray, rounds: int, multimask: bool) -> None:
-    """One call against a hundred, by turns."""
-    boxes = boxes_in(*SIZE)
+def many_boxes(
+    sam: SegmentAnything, predictor: Any, image: np.ndarray, count: int, rounds: int, multimask: bool
+) -> None:
+    """One call against one per box, in turns."""
+    boxes = random_boxes(count, *SIZE)
     scene = sam.encode(image)
     predictor.set_image(image)
 
@@ -66,7 +68,9 @@ def many_boxes(sam: SegmentAnything, predictor: Any, image: np.ndarray, rounds: 
     here, there = (statistics.median(column) for column in zip(*times, strict=True))
     ratio = statistics.median(there / here for here, there in times)
     kind = "three masks" if multimask else "one mask"
-    print(f"100 boxes, {kind} each: {here:.2f} s, reference {there:.2f} s, ratio {ratio:.2f}; IoU >= {worst:.4f}")
+    print(
+        f"{count} boxes, {kind} each: {here:.2f} s, reference {there:.2f} s, ratio {ratio:.2f}; IoU >= {worst:.4f}"
+    )
 
 
 def timed(run: Any) -> tuple[Any, float]:
@@ -76,22 +80,28 @@ def timed(run: Any) -> tuple[Any, float]:
     return result, time.perf_counter() - start
 
 
-def everything(sam: SegmentAnything, predictor: Any, image: np.ndarray, rounds: int) -> None:
+def everything(sam: SegmentAnything, predictor: Any, image: np.ndarray, points: int, rounds: int) -> None:
     """The whole image, from the embedding on."""
     scene = sam.encode(image)
-    theirs = generator(predictor, image)
+    theirs = generator(predictor, image, points)
+    options = EverythingOptions(points_per_side=points)
     ratios = []
     for number in range(rounds):
         expected, there = timed(lambda: theirs.generate(image))
         decoded: list[float] = []
         start = time.perf_counter()
-        found = list(sam.everything(scene, progress=lambda *_, at=decoded: at.append(time.perf_counter())))
+        found = list(
+            sam.everything(scene, options, progress=lambda *_, at=decoded: at.append(time.perf_counter()))
+        )
         here = time.perf_counter() - start
         ratios.append(there / here)
         print(f"everything {number}: {here:.1f} s, {decoded[-1] - start:.1f} s of it the decoder")
         print(f"everything {number}: reference {there:.1f} s, ratio {ratios[-1]:.1f}")
     truths = [RLE.from_coco(mask["segmentation"]) for mask in expected]
     overlaps = np.array([[iou(mask.rle, truth) for truth in truths] for mask in found])
+    if not overlaps.size:
+        print(f"everything: {len(found)} masks, reference {len(truths)}")
+        return
     ours_met, theirs_met = (100 * (overlaps.max(axis=axis) >= 0.99).mean() for axis in (1, 0))
     print(
         f"everything: {len(found)} masks, reference {len(truths)}; matched at IoU 0.99: {ours_met:.1f} % of ours, "
@@ -126,6 +136,8 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, required=True, help="MobileSAM's file")
     parser.add_argument("--image", type=Path, default=IMAGE)
     parser.add_argument("--coco", type=Path, help="folder in COCO's layout; measures this alone")
+    parser.add_argument("--boxes", type=int, default=100)
+    parser.add_argument("--points-per-side", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
@@ -137,8 +149,8 @@ def main() -> None:
         return
     image = np.array(Image.fromarray(imaging.read(options.image)).resize(SIZE))
     for multimask in (True, False):
-        many_boxes(sam, predictor, image, options.rounds, multimask)
-    everything(sam, predictor, image, max(1, options.rounds // 3))
+        many_boxes(sam, predictor, image, options.boxes, options.rounds, multimask)
+    everything(sam, predictor, image, options.points_per_side, max(1, options.rounds // 3))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from densevit.checkpoints.conversion import open_network
+from densevit.checkpoints.opening import open_network
 from densevit.masks import non_maximum_suppression
 from densevit.models.build import PromptableModel
 
@@ -61,8 +61,8 @@ def predictor_of(sam: Any) -> Any:
     return SamPredictor(sam)
 
 
-def generator(predictor: Any, image: np.ndarray) -> Any:
-    """Its generator of masks, which takes the embedding as it is, for that is not what is measured."""
+def generator(predictor: Any, image: np.ndarray, points_per_side: int) -> Any:
+    """Its mask generator; it takes the embedding as it is, because the encoder is not what is measured."""
     from segment_anything import SamAutomaticMaskGenerator, automatic_mask_generator
 
     def suppressed(boxes: Tensor, scores: Tensor, _: Tensor, iou_threshold: float) -> Tensor:
@@ -70,7 +70,7 @@ def generator(predictor: Any, image: np.ndarray) -> Any:
 
     # in place of torchvision's compiled operator; a millisecond of the whole
     automatic_mask_generator.batched_nms = suppressed
-    made = SamAutomaticMaskGenerator(predictor.model, output_mode="uncompressed_rle")
+    made = SamAutomaticMaskGenerator(predictor.model, points_per_side, output_mode="uncompressed_rle")
     predictor.set_image(image)
     made.predictor = predictor
     predictor.set_image = lambda *_, **__: None

@@ -16,7 +16,7 @@ import time
 
 import numpy as np
 
-SIDES = {1: (1000, 1000), 4: (2000, 2000), 16: (4000, 4000), 64: (8000, 8000)}
+SIDES = {0: (100, 100), 1: (1000, 1000), 4: (2000, 2000), 16: (4000, 4000), 64: (8000, 8000)}
 
 
 def _peak_bytes() -> int:
@@ -44,10 +44,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="sr-x2")
     parser.add_argument("--precision", default="auto")
-    parser.add_argument("--megapixels", type=int, nargs="*", default=list(SIDES))
+    parser.add_argument(
+        "--megapixels", type=int, nargs="*", default=[megapixels for megapixels in SIDES if megapixels]
+    )
     parser.add_argument("--child", type=int)
     options = parser.parse_args()
-    if options.child:
+    if options.child is not None:
         child(options.model, options.child, options.precision)
         return
     print(f"{'megapixels':>10}{'peak MB':>10}{'input + output MB':>20}{'tiles beyond them MB':>23}{'seconds':>10}")

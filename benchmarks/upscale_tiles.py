@@ -16,7 +16,7 @@ import numpy as np
 
 from densevit import imaging
 from densevit.imaging import Photo, Size
-from densevit.imaging.tiling import tiles
+from densevit.imaging.tiling import cut_tiles
 from densevit.metrics import luma, psnr
 from densevit.predict.loading import load
 from densevit.predict.model import Model
@@ -32,7 +32,7 @@ def enlarged(model: Model, image: np.ndarray, tile_px: int | None) -> np.ndarray
 
 
 def of_size(image: np.ndarray, size: Size) -> np.ndarray:
-    """A cut of that size, after mirroring as often as needed; much larger photographs are downscale first."""
+    """A cut of that size, after mirroring as often as needed; much larger photographs are downscaled first."""
     factor = min(image.shape[0] / size.height, image.shape[1] / size.width)
     if factor > 1:
         image = imaging.resize(image, Size(*(round(s / factor) for s in image.shape[:2])), "matlab_bicubic")
@@ -47,7 +47,7 @@ def of_size(image: np.ndarray, size: Size) -> np.ndarray:
 def seams(model: Model, size: Size, tile_px: int, within: int) -> np.ndarray:
     """(2 H, 2 W) bool: pixels at most so far from where two tiles meet."""
     near = np.zeros((size.height * 2, size.width * 2), bool)
-    for tile in tiles(size, tile_px, halo_px=model.task.halo_px, multiple=model.task.multiple):
+    for tile in cut_tiles(size, tile_px, halo_px=model.task.halo_px, multiple=model.task.multiple):
         rows, columns = tile.outer(2)
         if rows.start:
             near[max(0, rows.start - within) : rows.start + within] = True
@@ -61,14 +61,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="sr-x2")
     parser.add_argument("--images", type=Path, nargs="+", required=True)
-    parser.add_argument("--megapixels", type=int, nargs="*", default=[1, 4, 16])
+    parser.add_argument("--megapixels", type=float, nargs="*", default=[1, 4, 16])
+    parser.add_argument("--seams-size", type=int, nargs=2, default=(1500, 2100), metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--tiles", type=int, nargs="*", default=[128, 256, 512, 1024])
     parser.add_argument("--precision", default="fp32", help="bf16 halves what a whole image takes")
     options = parser.parse_args()
     model = load(options.model, precision=options.precision)
     for path in options.images:
         original = imaging.read(path)
-        size = Size(1500, 2100)
+        size = Size(*options.seams_size)
         image = of_size(original, size)
         whole = enlarged(model, image, WHOLE).astype(np.float64)
         error = np.square(enlarged(model, image, 256) - whole)
@@ -90,8 +91,8 @@ def main() -> None:
             truth = luma(high)[2:-2, 2:-2]
             bicubic = np.rint(imaging.enlarge(low, 2)).clip(0, 255).astype(np.uint8)
             row = [bicubic, *(enlarged(model, low, tile) for tile in (WHOLE, *options.tiles))]
-            scores = "".join(f"{psnr(luma(Photo(p).eight_bits())[2:-2, 2:-2], truth):>9.3f}" for p in row)
-            print(f"{path.name[:30]:>32} {megapixels:>5} MP     {scores}", flush=True)
+            scores = "".join(f"{psnr(luma(Photo(p).to_8_bits())[2:-2, 2:-2], truth):>9.3f}" for p in row)
+            print(f"{path.name[:30]:>32} {megapixels:>5g} MP     {scores}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What every test may use: the path of ../shared, and its absence as a reason to skip."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -21,3 +22,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def shared() -> Path:
     """The folder of shared weights and data."""
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def official_shapes(shared) -> dict[str, dict[str, list[int]]]:
+    """Architecture name -> official key -> shape, of all 23 published checkpoints."""
+    table = json.loads((shared / "reference" / "state_dict_shapes.json").read_text())
+    return {name.replace("/", "-").removesuffix("-cityscapes"): keys for name, keys in table.items()}

@@ -177,7 +177,7 @@ def test_what_needs_torch_says_what_to_install(tmp_path):
         cwd=tmp_path,
     )
     for code, out, err in answers:
-        assert (code, out) == (2, "")
+        assert (code, out) == (1, "")
         (line,) = err.splitlines()
         assert line.startswith("error: ")
         assert "torch" in line

@@ -148,7 +148,7 @@ def test_rows_are_whole(name):
         assert manifest.class_names == read_class_table(entry.data_set).names
         assert manifest.palette == read_class_table(entry.data_set).colors
     assert manifest.licence == "Apache-2.0"
-    assert manifest.verified_precisions == ("fp32",)
+    assert manifest.verified_precisions == {"fp32": {}}
     for policy in (manifest.size, manifest.published_size):
         SizePolicy.parse(policy)
     # what goes into a file must come out of it

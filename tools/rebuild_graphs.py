@@ -1,24 +1,35 @@
-"""Makes the bundled graphs again from the bundled weights, after a change of the converter.
+"""Writes the headers and graphs of the bundled weights again, after a change of manifest or converter.
 
     python tools/rebuild_graphs.py
 
-Weights, metrics and verified precisions stay as they are; `tools/bundle.py` measures them.
+Tensors and measured scores stay as they are; `tools/bundle.py` measures them.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
 from densevit.checkpoints.loading import load_network
+from densevit.core.manifest import METADATA_KEY, Manifest
 from densevit.export import write_graph
-from densevit.weights import ASSETS
+from densevit.weights import ASSETS, read_tensors, write_tensors
 
 
-def main() -> None:
-    """Writes `NAME.onnx` beside every `NAME.safetensors`."""
-    for weights in sorted(ASSETS.glob("*.safetensors")):
+def main(
+    folder: Annotated[Path, typer.Option(help="Folder of the bundled files.")] = ASSETS,
+) -> None:
+    """For every `NAME.safetensors`: its header in the present format, and `NAME.onnx` beside it."""
+    for weights in sorted(folder.glob("*.safetensors")):
+        tensors, metadata = read_tensors(weights)
+        manifest = Manifest.from_json(metadata[METADATA_KEY], source=str(weights))
+        write_tensors(weights, tensors, metadata={METADATA_KEY: manifest.to_json()})
         target = weights.with_suffix(".onnx")
-        write_graph(*load_network(weights, None), target)
-        print(f"{target.name}  {target.stat().st_size:,} bytes")
+        write_graph(*load_network(weights, None), target, golden=True)
+        typer.echo(f"{target.name}  {target.stat().st_size:,} bytes")
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -1,6 +1,6 @@
-"""EfficientViT for dense prediction: an image in, a dense answer out.
+"""EfficientViT for dense prediction: segmentation, super-resolution, promptable masks and classification.
 
-Names are found on first use, so that importing the package costs next to nothing.
+Names are imported on first use, so that importing the package costs almost nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from densevit.core.errors import DensevitError, InputError, UnavailableError, UsageError
     from densevit.imaging import ImageError
+    from densevit.masks import RLE
     from densevit.models.build import create_model
     from densevit.predict.loading import load
     from densevit.predict.model import Model
@@ -22,8 +24,11 @@ if TYPE_CHECKING:
     from densevit.tasks.super_resolution import SuperResolutionResult
 
 __all__ = [
+    "RLE",
     "ClassificationResult",
+    "DensevitError",
     "ImageError",
+    "InputError",
     "Mask",
     "MasksResult",
     "Model",
@@ -31,13 +36,20 @@ __all__ = [
     "SegmentAnything",
     "SegmentationResult",
     "SuperResolutionResult",
+    "UnavailableError",
+    "UsageError",
     "__version__",
     "create_model",
     "load",
 ]
 
 _HOMES = {
+    "RLE": "densevit.masks",
     "ClassificationResult": "densevit.tasks.classification",
+    "DensevitError": "densevit.core.errors",
+    "InputError": "densevit.core.errors",
+    "UnavailableError": "densevit.core.errors",
+    "UsageError": "densevit.core.errors",
     "Mask": "densevit.tasks.mask_result",
     "MasksResult": "densevit.tasks.mask_result",
     "Model": "densevit.predict.model",
@@ -61,10 +73,10 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        return _needs_torch(name)
+        return _refuse_without_torch(name)
 
 
-def _needs_torch(name: str) -> Any:
+def _refuse_without_torch(name: str) -> Any:
     def refuse(*_: object, **__: object) -> None:
         from densevit.core.errors import UnavailableError
 

@@ -25,7 +25,7 @@ _SAM_STD = (58.395 / 255, 57.12 / 255, 57.375 / 255)
 
 
 class UnknownModelError(UsageError):
-    """No model of that name; the message lists those there are."""
+    """No model has that name; the message lists all of them."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class Entry:
 
     Attributes:
         name: as given to `densevit.load`.
-        task: what it is asked.
+        task: what the model does.
         architecture: key of the variant table.
-        data_set: whose classes the model knows; "" where it knows none.
+        data_set: the data set whose classes the model knows; "" for models without classes.
         size: default size policy.
         published_size: the paper's evaluation.
         resolution: (height, width) at which MACs are counted.
-        hub: where the published weights are, None for bundled models.
+        hub: place of the published weights, None for bundled models.
         published: figures of the paper or the official repository; in percent, PSNR in dB, SSIM in 0..1.
         licence: of the weights.
         crop_ratio: share of the resized shorter side that a center crop keeps.
@@ -60,13 +60,13 @@ class Entry:
 
     @property
     def graph(self) -> Path | None:
-        """The bundled graph file, None where none is bundled."""
+        """The bundled graph file, if any."""
         path = ASSETS / f"{self.name}.onnx"
         return path if self.hub is None and path.is_file() else None
 
     @property
     def tensors(self) -> Path | None:
-        """The bundled weights file, None where none is bundled."""
+        """The bundled weights file, if any."""
         path = ASSETS / f"{self.name}.safetensors"
         return path if self.hub is None and path.is_file() else None
 
@@ -81,7 +81,7 @@ class Entry:
 
     @property
     def classes(self) -> ClassTable:
-        """Names and colors of the classes; empty for a model that knows none."""
+        """Names and colors of the classes; empty for models without classes."""
         return read_class_table(self.data_set) if self.data_set else ClassTable((), ())
 
     @property
@@ -262,7 +262,7 @@ def parse_resolutions(stem: str) -> list[int]:
 
 
 def find_published(architecture: str, classes: int) -> list[Entry]:
-    """The published models of that architecture with so many classes, 0 where there are none."""
+    """The published models of that architecture with that number of classes; 0 for models without classes."""
     return [
         entry
         for entry in ZOO.values()

@@ -248,7 +248,7 @@ class TestReadPickled:
 
     def test_tensors_that_are_not_plain(self, tmp_path):
         torch.save({"a": torch.zeros(3, device="meta")}, tmp_path / "x.pt")
-        assert "a is no plain tensor" in self.refused(tmp_path / "x.pt")
+        assert "a is not a plain tensor" in self.refused(tmp_path / "x.pt")
 
     def test_another_zip(self, tmp_path):
         path = tmp_path / "x.pt"
@@ -366,7 +366,7 @@ class TestForeignFiles:
 
     def test_a_file_that_does_not_say_what_it_is(self, tmp_path):
         torch.save(official_state(), tmp_path / "x.pt")
-        with pytest.raises(WeightsError, match=r"x\.pt.*name it"):
+        with pytest.raises(WeightsError, match=r"x\.pt.*name the model"):
             load_network(tmp_path / "x.pt", None)
 
     def test_missing(self, tmp_path):
@@ -402,8 +402,44 @@ def test_the_wrapper_of_several_devices_is_taken_off(tmp_path):
     assert read_weights(tmp_path / "x.pt").tensors.keys() == state.keys()
 
 
-@pytest.mark.parametrize("name", ["x.onnx", "x", "x.PT", "x.txt"])
+@pytest.mark.parametrize("name", ["x.onnx", "x", "x.pt2", "x.txt"])
 def test_files_that_are_no_weights_by_their_name(tmp_path, name):
     (tmp_path / name).write_bytes(b"x")
     with pytest.raises(WeightsError, match="its suffix must be one of"):
         read_weights(tmp_path / name)
+
+
+@pytest.mark.parametrize("ablation", ["multi_scale", "global_attention"])
+def test_ablated_networks_are_saved_and_loaded(tmp_path, ablation):
+    torch.manual_seed(0)
+    network = create_model("seg-b0", classes=3, **{ablation: False}).eval()
+    manifest = dataclasses.replace(MANIFEST, **{ablation: False})
+    path = tmp_path / "ablated.safetensors"
+    save_own(network, path, manifest)
+    loaded, found = load_network(path, None)
+    assert getattr(found, ablation) is False
+    assert loaded.state_dict().keys() == network.state_dict().keys()
+    image = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        torch.testing.assert_close(loaded(image), network(image), rtol=0.05, atol=0.05)
+    # under the name of the whole architecture it is another model
+    with pytest.raises(WeightsError, match=f"holds seg-b0 without {ablation} with 3 classes"):
+        load_network(path, MANIFEST)
+
+
+def test_a_header_without_its_ablation_does_not_load(tmp_path):
+    save_own(create_model("seg-b0", classes=3, multi_scale=False), tmp_path / "x.safetensors", MANIFEST)
+    with pytest.raises(WeightsMismatchError, match="aggregation"):
+        load_network(tmp_path / "x.safetensors", None)
+
+
+def test_an_ablation_that_the_architecture_lacks_is_refused(tmp_path):
+    manifest = Manifest("odd", "promptable", "mobile-sam", multi_scale=False, multiple=1024)
+    save_own(torch.nn.Linear(2, 2), tmp_path / "x.safetensors", manifest)
+    with pytest.raises(WeightsError, match=r"x\.safetensors: mobile-sam is not an EfficientViT"):
+        load_network(tmp_path / "x.safetensors", None)
+
+
+def test_suffixes_in_capitals(tmp_path):
+    save_own(random_model(3), tmp_path / "X.SAFETENSORS", MANIFEST)
+    assert load_network(tmp_path / "X.SAFETENSORS", None)[1].name == MANIFEST.name

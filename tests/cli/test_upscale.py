@@ -26,7 +26,7 @@ def test_a_folder(upscale, written, tmp_path):
     assert written(tmp_path / "out") == {"a.png", "a.compare.jpg", "sub/b.png", "sub/b.compare.jpg"}
     assert imaging.read("out/a.png").shape == (40, 60, 3)
     assert imaging.read("out/a.compare.jpg").shape == (40, 120, 3)
-    assert "60 x 40" in done.out
+    assert "60 x 40 px" in done.out
 
 
 def test_keeps_depth_transparency_profile_and_orientation(upscale, tmp_path):
@@ -86,6 +86,18 @@ def test_other_formats(upscale, tmp_path):
     assert upscale("a.png", "--format", "xyz").code == 2
 
 
+def test_an_image_that_is_too_large_for_webp_costs_only_itself(upscale, written, tmp_path):
+    imaging.save(tiny.image(1, 8192), tmp_path / "long.png")
+    imaging.save(tiny.image(20, 30), tmp_path / "small.png")
+    done = upscale("long.png", "small.png", "--format", "webp")
+    assert done.code == 1
+    (line,) = done.errors
+    assert "long.png: WebP holds at most 16,383 px a side, got 16384 x 2 px; use --format png" in line
+    assert written(tmp_path / "out") == {"small.webp"}
+    # what the message advises works
+    assert upscale("long.png", "--format", "png").code == 0
+
+
 def test_a_model_of_another_task(densevit, tmp_path):
     imaging.save(tiny.image(20, 30), tmp_path / "a.png")
     done = densevit("upscale", "a.png", "--model", tiny.graph())
@@ -105,8 +117,8 @@ def test_a_full_disk(upscale, written, tmp_path, monkeypatch):
     monkeypatch.setattr(Image.Image, "save", full)
     done = upscale("a.png")
     assert done.code == 1
-    assert "cannot be written" in done.err
-    assert "No space left on device" in done.err
+    assert "a.png" in done.errors[0]
+    assert "No space left on device" in done.errors[0]
     assert written(tmp_path / "out") == set()
 
 

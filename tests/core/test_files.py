@@ -1,11 +1,15 @@
-"""A file is there whole or not at all, whatever happens."""
+"""A file is there whole or not at all, whatever happens; what the system refuses is said in one line."""
 
+import errno
 import os
+import shutil
 import stat
+from pathlib import Path
 
 import pytest
 
-from densevit.core.files import write_atomically
+from densevit.core.errors import InputError, UnavailableError
+from densevit.core.files import make_folder, write_atomically
 
 
 def names(folder):
@@ -69,25 +73,103 @@ def test_a_writer_that_made_the_file_anew(tmp_path):
     assert (tmp_path / "x.bin").read_bytes() == b"new"
 
 
-def test_a_target_that_cannot_be_replaced(tmp_path):
-    (tmp_path / "x").mkdir()
-
-    def fail():
-        with write_atomically(tmp_path / "x") as temporary:
-            temporary.write_bytes(b"new")
-
-    with pytest.raises(OSError, match="x"):
-        fail()
-    assert names(tmp_path) == ["x"]
+def write(path, content=b"new"):
+    with write_atomically(path) as temporary:
+        temporary.write_bytes(content)
 
 
-def test_no_folder(tmp_path):
-    def fail():
-        with write_atomically(tmp_path / "none" / "x.bin"):
-            pytest.fail("nothing to write to")
+def refused(kind, action, *arguments):
+    """The one line with which an action is refused; the system's error is its cause."""
+    with pytest.raises(kind) as caught:
+        action(*arguments)
+    assert isinstance(caught.value.__cause__, OSError)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "; " in message, "and what to do"
+    return message
 
-    with pytest.raises(FileNotFoundError):
-        fail()
+
+class TestRefusals:
+    """Errors of the system become users' errors that name the file and what to do."""
+
+    def test_the_target_is_a_folder(self, tmp_path):
+        (tmp_path / "x").mkdir()
+        message = refused(InputError, write, tmp_path / "x")
+        assert message.startswith(f"{tmp_path / 'x'}: is a folder; choose another file name")
+        assert names(tmp_path) == ["x"]
+        write(tmp_path / "y")
+        (tmp_path / "x").rmdir()
+        write(tmp_path / "x")
+
+    def test_no_folder(self, tmp_path):
+        path = tmp_path / "none" / "x.bin"
+        assert refused(InputError, write, path) == f"{path}: no such folder; create {path.parent} first"
+        make_folder(path.parent)
+        write(path)
+
+    def test_a_file_in_place_of_the_folder(self, tmp_path):
+        (tmp_path / "file").touch()
+        message = refused(InputError, write, tmp_path / "file" / "below" / "x")
+        assert f"{tmp_path / 'file'} is a file, not a folder" in message
+
+    def test_a_name_that_is_too_long(self, tmp_path):
+        assert "the name is too long; choose a shorter one" in refused(InputError, write, tmp_path / ("x" * 300))
+        assert names(tmp_path) == []
+
+    @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
+    def test_a_folder_that_may_not_be_written_to(self, tmp_path, monkeypatch, number):
+        def refuse(self, *_):  # a test may run as root, who may write everywhere
+            raise OSError(number, os.strerror(number), str(self))
+
+        monkeypatch.setattr(Path, "open", refuse)
+        message = refused(InputError, write, tmp_path / "x")
+        assert message == (
+            f"{tmp_path / 'x'}: cannot be written ({os.strerror(number)}); choose a folder that you may write to"
+        )
+
+    @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+    def test_a_full_disk(self, tmp_path, number):
+        def fill(path):
+            with write_atomically(path) as temporary:
+                temporary.write_bytes(b"half")
+                raise OSError(number, os.strerror(number))  # as `write` does, which names no file
+
+        message = refused(UnavailableError, fill, tmp_path / "x")
+        assert message.startswith(
+            f"{tmp_path / 'x'}: no space left to write it ({os.strerror(number)}); free some"
+        )
+        assert names(tmp_path) == []
+
+    def test_the_folder_is_deleted_meanwhile(self, tmp_path):
+        def lose(path):
+            with write_atomically(path):
+                shutil.rmtree(path.parent)
+
+        (tmp_path / "out").mkdir()
+        assert "no such folder; create" in refused(InputError, lose, tmp_path / "out" / "x")
+
+    @pytest.mark.parametrize(
+        "error",
+        [OSError("decoder error -2"), ConnectionResetError(104, "reset"), PermissionError(13, "no", "other")],
+    )
+    def test_errors_that_are_not_about_the_file_pass_through(self, tmp_path, error):
+        def fail():
+            with write_atomically(tmp_path / "x"):
+                raise error
+
+        with pytest.raises(type(error)) as caught:
+            fail()
+        assert caught.value is error
+        assert names(tmp_path) == []
+
+
+def test_make_folder(tmp_path):
+    make_folder(tmp_path / "a" / "b")
+    make_folder(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        assert "is a file, not a folder; choose another folder" in refused(InputError, make_folder, path)
 
 
 def test_permissions_are_those_of_any_new_file(tmp_path):

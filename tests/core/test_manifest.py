@@ -7,12 +7,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from densevit.core.manifest import FORMAT, Manifest, ManifestError, match_manifest
+from densevit.core.manifest import (
+    FORMAT,
+    GoldenOutput,
+    GoldenPair,
+    Manifest,
+    ManifestError,
+    describe_mismatch,
+    match_manifest,
+)
 
 FULL = Manifest(
     name="seg-b0-camvid",
     task="segmentation",
     architecture="seg-b0",
+    multi_scale=False,
+    global_attention=False,
     class_names=("sky", "Straße"),
     palette=((0, 1, 2), (253, 254, 255)),
     mean=(0.5, 0.25, 0.125),
@@ -23,12 +33,43 @@ FULL = Manifest(
     crop_ratio=0.95,
     multiple=64,
     weights_precision="fp16",
-    verified_precisions=("fp32", "bf16"),
+    precision="fp16",
+    verified_precisions={"fp32": {"camvid/val/miou": 70.25}, "bf16": {}},
     weights_sha256="0" * 64,
     converter="1",
+    code_licence="MIT",
     licence="Apache-2.0",
+    data_licence="CC-BY-4.0",
     metrics={"camvid/val/miou": 70.25},
+    golden=GoldenPair(
+        "forward",
+        seed=3,
+        shapes=((1, 64, 128, 3),),
+        outputs={"logits": GoldenOutput((1, 2, 2, 1), (0.5, -1.25, 3.0, 1e-07))},
+        tolerance=5e-4,
+    ),
 )
+# as a version with format 1 wrote it
+FORMAT_1 = {
+    "architecture": "seg-b0",
+    "class_names": ["sky"],
+    "converter": "2",
+    "format": 1,
+    "licence": "Apache-2.0",
+    "mean": [0.5],
+    "metrics": {"camvid/val/miou": 70.82},
+    "multiple": 32,
+    "name": "seg-b0-camvid",
+    "palette": [[128, 128, 128]],
+    "published_size": "native",
+    "resize": "pil_bilinear",
+    "size": "short:720",
+    "std": [0.25],
+    "task": "segmentation",
+    "verified_precisions": ["fp32", "bf16"],
+    "weights_precision": "fp16",
+    "weights_sha256": "b4",
+}
 
 
 def changed(**values) -> str:
@@ -46,6 +87,7 @@ def refused(text: str) -> str:
 def test_round_trip(manifest):
     text = manifest.to_json()
     assert "\n" not in text
+    assert text == Manifest.from_json(text, source="x").to_json()
     assert json.loads(text)["format"] == FORMAT
     assert Manifest.from_json(text, source="x") == manifest
 
@@ -83,10 +125,72 @@ def test_no_json(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["[]", "null", "1", '"format"', "{}", changed(format=FORMAT + 1), changed(format="1")]
+    "text",
+    ["[]", "null", "1", '"format"', "{}", *(changed(format=value) for value in ("1", 0, -1, True, 1.0, None))],
 )
-def test_another_format(text):
-    assert f"format {FORMAT}" in refused(text)
+def test_no_format(text):
+    assert "no valid format number" in refused(text)
+
+
+@pytest.mark.parametrize("version", [FORMAT + 1, 10**30])
+def test_a_later_format(version):
+    message = refused(json.dumps({"format": version, "anything": {}}))
+    assert f"format {version}" in message
+    assert message.endswith("; update densevit")
+
+
+class TestFormat1:
+    """Files of earlier versions are still read."""
+
+    def test_new_entries_have_their_defaults(self):
+        manifest = Manifest.from_json(json.dumps(FORMAT_1), source="x")
+        assert manifest.verified_precisions == {"fp32": {}, "bf16": {}}
+        assert (manifest.multi_scale, manifest.global_attention) == (True, True)
+        assert (manifest.padding, manifest.input_range, manifest.layout) == ("edge", "0..255", "NHWC")
+        assert (manifest.precision, manifest.golden) == ("fp32", None)
+        assert (manifest.licence, manifest.code_licence, manifest.data_licence) == (
+            *("Apache-2.0", "Apache-2.0"),
+            "unknown",
+        )
+        for name in ("name", "architecture", "size", "metrics", "weights_sha256", "converter"):
+            assert getattr(manifest, name) == FORMAT_1[name]
+
+    def test_it_is_written_as_the_present_format(self):
+        text = Manifest.from_json(json.dumps(FORMAT_1), source="x").to_json()
+        assert json.loads(text)["format"] == FORMAT
+
+    @pytest.mark.parametrize("name", ["multi_scale", "padding", "golden", "precision", "color"])
+    def test_it_has_no_entries_of_later_formats(self, name):
+        assert repr(name) in refused(json.dumps(FORMAT_1 | {name: None}))
+
+    @pytest.mark.parametrize("value", ["fp32", [16], ["fp32", ["bf16"]], [""], None, {"a": 1}])
+    def test_its_checks_are_as_strict(self, value):
+        assert "verified_precisions" in refused(json.dumps(FORMAT_1 | {"verified_precisions": value}))
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        ("segmentation", ("edge", "0..255", "NHWC")),
+        ("classification", ("edge", "0..255", "NHWC")),
+        ("super_resolution", ("edge", "0..1", "NCHW")),
+        ("promptable", ("zero", "normalized", "NCHW")),
+    ],
+)
+def test_the_input_contract_of_each_task(task, expected):
+    manifest = Manifest("n", task, "a")
+    assert (manifest.padding, manifest.input_range, manifest.layout) == expected
+    values = json.loads(manifest.to_json())
+    assert (values["padding"], values["input_range"], values["layout"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("padding", "zero"), ("input_range", "0..1"), ("input_range", "normalized"), ("layout", "NCHW")],
+)
+def test_a_graph_that_wants_another_input_is_of_a_later_version(name, value):
+    message = refused(changed(**{name: value}))
+    assert f"{name} {value!r} is not known for a segmentation model; update densevit" in message
 
 
 def test_unknown_entries():
@@ -113,6 +217,28 @@ def test_unknown_entries():
         ("multiple", None),
         ("weights_precision", 16),
         ("verified_precisions", "fp32"),
+        ("verified_precisions", ["fp32"]),
+        ("verified_precisions", {"fp32": 70.0}),
+        ("verified_precisions", {"fp32": {"miou": "70"}}),
+        ("verified_precisions", {"": {}}),
+        ("verified_precisions", {f"fp{bits}": {} for bits in range(17)}),
+        ("multi_scale", 1),
+        ("multi_scale", None),
+        ("global_attention", "no"),
+        ("padding", "reflect"),
+        ("padding", None),
+        ("input_range", "0-255"),
+        ("layout", "CHW"),
+        ("layout", ["NHWC"]),
+        ("precision", "int4"),
+        ("code_licence", ""),
+        ("data_licence", 3),
+        ("data_licence", "x" * 1001),
+        ("mean", [10**400]),
+        ("crop_ratio", 10**400),
+        ("std", [1.0] * 2000),
+        ("metrics", {str(index): 1.0 for index in range(2000)}),
+        ("metrics", {"two\nlines": 1.0}),
         ("weights_sha256", 0),
         ("converter", 1),
         ("licence", None),
@@ -140,7 +266,6 @@ def test_unknown_entries():
         ("resize", "nearest"),
         ("multiple", True),
         ("weights_precision", "int8"),
-        ("verified_precisions", [16]),
         ("weights_sha256", "../x"),
         ("licence", ""),
         ("metrics", {"a": "b"}),
@@ -159,6 +284,34 @@ def test_wrong_values(name, value):
 @pytest.mark.parametrize("palette", [[[0, 0, 0]], [[0, 0, 0]] * 3])
 def test_a_color_for_every_class(palette):
     assert f"{len(palette)} colors for 2 classes" in refused(changed(palette=palette))
+
+
+GOLDEN = json.loads(FULL.to_json())["golden"]
+OUTPUT = GOLDEN["outputs"]["logits"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *({}, [], "forward", 1, {key: entry for key, entry in GOLDEN.items() if key != "seed"}),
+        *(GOLDEN | {"function": value} for value in ("", None, 3)),
+        *(GOLDEN | {"seed": value} for value in (-1, 2**32, 1.0, True)),
+        *(GOLDEN | {"tolerance": value} for value in (0, -1, float("nan"), float("inf"), "1")),
+        # nothing that whoever checks the file could not hold in memory
+        *(GOLDEN | {"shapes": value} for value in ([[2**25]], [[2**13] * 2], [[0]], [[1.5]], [1], "1", [[1] * 9])),
+        *(GOLDEN | {"shapes": [[10**30]]}, GOLDEN | {"shapes": [[1]] * 9}),
+        *(GOLDEN | {"outputs": value} for value in ({}, [], {"": OUTPUT}, {"logits": {}}, {"logits": [1.0]})),
+        GOLDEN | {"outputs": {str(index): OUTPUT for index in range(9)}},
+        GOLDEN | {"outputs": {"logits": OUTPUT | {"values": [1.0] * 65, "shape": [65]}}},
+        GOLDEN | {"outputs": {"logits": OUTPUT | {"values": [1.0] * 3}}},
+        GOLDEN | {"outputs": {"logits": OUTPUT | {"values": [1.0, 2.0, 3.0, float("nan")]}}},
+        GOLDEN | {"outputs": {"logits": OUTPUT | {"shape": [4], "more": 1}}},
+        GOLDEN | {"more": 1},
+    ],
+    ids=str,
+)
+def test_wrong_golden_pairs(value):
+    assert " golden " in refused(changed(golden=value))
 
 
 def test_no_palette_at_all():
@@ -193,6 +346,17 @@ class TestAnswering:
     )
     def test_another_model(self, change):
         assert match_manifest(dataclasses.replace(self.asked, **change), self.asked) is None
+
+    @pytest.mark.parametrize("name", ["multi_scale", "global_attention"])
+    def test_an_ablated_network_is_another_model(self, name):
+        own = dataclasses.replace(self.asked, **{name: False})
+        assert match_manifest(own, self.asked) is None
+        assert match_manifest(own, own) is own
+        message = describe_mismatch("x.safetensors", own, self.asked)
+        assert (
+            f"x.safetensors: holds cls-b1 without {name} with 2 classes (cls-b1-r288), but cls-b1 with 2"
+            in message
+        )
 
     def test_a_classifier_takes_the_resolution_of_the_name(self):
         own = dataclasses.replace(self.asked, name="cls-b1-r224", size="exact:224x224", metrics={"x": 1.0})

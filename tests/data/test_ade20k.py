@@ -28,7 +28,7 @@ def test_samples(tmp_path, given):
 def test_splits(tmp_path):
     write(tmp_path, split="training")
     assert len(ADE20K(tmp_path, "train")) == len(ADE20K(tmp_path, "training")) == 1
-    refused(lambda: ADE20K(tmp_path, "val"), tmp_path / "images/validation", "splits there are: train")
+    refused(lambda: ADE20K(tmp_path, "val"), tmp_path / "images/validation", "existing splits: train")
 
 
 def test_other_values(tmp_path):
@@ -66,13 +66,13 @@ def test_missing(tmp_path, caplog):
     path = write(tmp_path)
     write(tmp_path, "ADE_val_00000002")
     path.unlink()
-    refused(lambda: ADE20K(tmp_path, "val"), path, "1 images have none, of 2")
+    refused(lambda: ADE20K(tmp_path, "val"), path, "1 of 2 images lack labels")
     write(tmp_path)
     (tmp_path / "images/validation/ADE_val_00000001.jpg").unlink()
     # a part of the set will do
     with caplog.at_level("WARNING", "densevit"):
         assert len(ADE20K(tmp_path, "val")) == 1
-    assert f"{path}: labels without an image (1 of them" in caplog.text
+    assert f"{path}: labels without an image (1 such files" in caplog.text
 
 
 def test_no_images(tmp_path):

@@ -116,7 +116,9 @@ def test_what_does_not_fit(tmp_path):
     mask = encode(np.ones((30, 20), bool))
     refused(lambda: average_precision(file, [MaskDetection(8, 1, 0.5, mask)]), "image 8", file)
     refused(lambda: average_precision(file, [MaskDetection(9, 8, 0.5, mask)]), "category 8", file)
-    refused(lambda: average_precision(file, [MaskDetection(7, 1, 0.5, mask)]), "(30, 20)", "(40, 60)")
+    refused(
+        lambda: average_precision(file, [MaskDetection(7, 1, 0.5, mask)]), "20 x 30 px, but image 7 is 60 x 40 px"
+    )
     lvis = contents()
     lvis["images"][0]["neg_category_ids"] = [1]
     refused(lambda: average_precision(write_json(file, json.dumps(lvis)), []), "images[0]", "this is LVIS")

@@ -47,12 +47,12 @@ def test_good_data_costs_a_few_samples(length):
 
 
 def test_no_samples():
-    refused(lambda: check_samples(Labels(0, list)), "no sample", "folder and split")
+    refused(lambda: check_samples(Labels(0, list)), "no samples", "the folder and the split")
 
 
 def test_no_known_label():
     data = Labels(1000, lambda index: [255, 255])
-    refused(lambda: check_samples(data), "none has a pixel with a known label", "right split")
+    refused(lambda: check_samples(data), "none has a labeled pixel", "check the split")
     assert len(data.read) <= MOST + SAMPLES
 
 
@@ -64,7 +64,7 @@ def test_known_labels_that_come_late_are_enough():
 
 def test_binary_masks_with_255():
     data = Labels(30, lambda index: [0, 255], classes=2)
-    refused(lambda: check_samples(data), "of 30 samples", "write the second class as 1")
+    refused(lambda: check_samples(data), "of 30 samples", "store the second class as 1")
     check_samples(Labels(30, lambda index: [0, 255], classes=3))
     check_samples(Labels(30, lambda index: [0, 0], classes=2))
     check_samples(Labels(30, lambda index: [0, 255, 1 if index == 11 else 0], classes=2))

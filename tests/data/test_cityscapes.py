@@ -52,7 +52,7 @@ def test_each_under_the_name_of_the_other(tmp_path):
 
 def test_values_of_another_set(tmp_path):
     path = write(tmp_path, labels=np.array([[34, 100]]))
-    assert "another set" in refused(lambda: Cityscapes(tmp_path, "val")[0], path, "value 34, 100")
+    assert "another data set" in refused(lambda: Cityscapes(tmp_path, "val")[0], path, "value 34, 100")
 
 
 def test_colored_labels(tmp_path):
@@ -63,13 +63,13 @@ def test_colored_labels(tmp_path):
 def test_another_size(tmp_path):
     path = write(tmp_path)
     save(path, IDS.T)
-    refused(lambda: Cityscapes(tmp_path, "val")[0], path, "(17, 2)", "(2, 17)")
+    refused(lambda: Cityscapes(tmp_path, "val")[0], path, "labels are 2 x 17 px", "is 17 x 2 px")
 
 
 def test_missing_labels_and_missing_images(tmp_path, caplog):
     first, second = write(tmp_path), write(tmp_path, "bonn_1_2")
     first.unlink()
-    message = refused(lambda: Cityscapes(tmp_path, "val"), first, "1 images have none, of 2")
+    message = refused(lambda: Cityscapes(tmp_path, "val"), first, "1 of 2 images lack labels")
     assert "gtFine_trainvaltest.zip" in message
     write(tmp_path)
     next((tmp_path / "leftImg8bit/val/bonn").iterdir()).unlink()
@@ -94,7 +94,7 @@ def test_splits(tmp_path):
     write(tmp_path, split="train")
     save(tmp_path / "leftImg8bit/test/ulm/ulm_1_2_leftImg8bit.png", make_image())
     assert len(Cityscapes(tmp_path, "train")) == 1
-    refused(lambda: Cityscapes(tmp_path, "validation"), "splits there are: train, val")
+    refused(lambda: Cityscapes(tmp_path, "validation"), "existing splits: train, val")
     refused(lambda: Cityscapes(tmp_path, "test"), "never published", "--split val")
 
 

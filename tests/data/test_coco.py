@@ -8,6 +8,7 @@ from PIL import Image
 from pycocotools import mask as tools
 from pycocotools.coco import COCO
 
+from densevit.core.errors import UnavailableError
 from densevit.data.checking import check_samples
 from densevit.data.coco import Coco, Lvis
 from densevit.data.table import open_data
@@ -62,7 +63,7 @@ def test_lvis_has_its_images_where_coco_has_them(tmp_path):
     data = open_data(f"lvis:{tmp_path}", "val")
     assert isinstance(data, Lvis)
     assert [data[index].name for index in range(2)] == ["train2017/000007.png", "val2017/000009.png"]
-    refused(lambda: Lvis(tmp_path, "train"), "lvis_v1_train.json", "splits there are: val")
+    refused(lambda: Lvis(tmp_path, "train"), "lvis_v1_train.json", "existing splits: val")
 
     for url in ("http://x/../000007.png", "000007.png", "val2017/../a.png", "val2017/", "val2017/a.txt", 7):
         lvis["images"][0]["coco_url"] = url
@@ -81,7 +82,7 @@ def test_images_are_taken_as_they_are_stored(tmp_path):
 def test_folders_that_are_not_there(tmp_path):
     write(tmp_path / "coco")
     refused(lambda: Coco(tmp_path, "val"), "one level too high", tmp_path / "coco")
-    refused(lambda: Coco(tmp_path / "coco", "test"), "instances_test2017.json", "splits there are: val")
+    refused(lambda: Coco(tmp_path / "coco", "test"), "instances_test2017.json", "existing splits: val")
     (tmp_path / "coco" / "annotations" / "instances_test2017.json").write_text("{}")
     refused(lambda: Coco(tmp_path / "coco", "test"), "test2017: no such folder")
     (tmp_path / "coco" / "annotations" / "instances_val2017.json").rename(tmp_path / "moved.json")
@@ -98,7 +99,12 @@ def test_without_pycocotools(tmp_path, monkeypatch):
     write(tmp_path)
     monkeypatch.setitem(sys.modules, "pycocotools", None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    refused(lambda: Coco(tmp_path, "val"), "needs pycocotools", "pip install 'densevit[coco]'")
+    refused(
+        lambda: Coco(tmp_path, "val"),
+        "needs pycocotools",
+        "pip install 'densevit[coco]'",
+        error_type=UnavailableError,
+    )
 
 
 def changed(part: str, index: int, **fields: object) -> dict:
@@ -127,7 +133,7 @@ def changed(part: str, index: int, **fields: object) -> dict:
         (changed("images", 1, width=10**6), "images[1]: 'width' must be a whole number"),
         (changed("images", 1, id=True), "images[1]: 'id' must be a whole number"),
         (changed("images", 1, id=2**63), "images[1]: 'id' must be a whole number"),
-        (changed("images", 1, id=7), "images[1]: 'id' must be another"),
+        (changed("images", 1, id=7), "images[1]: 'id' must be different"),
         (changed("images", 0, file_name=3), "images[0]: 'file_name' must be text"),
         (changed("images", 0, file_name="../000007.png"), "images[0]: 'file_name' must be an image's file name"),
         (changed("images", 0, file_name="/etc/a.png"), "'file_name' must be an image's file name"),
@@ -138,7 +144,7 @@ def changed(part: str, index: int, **fields: object) -> dict:
         (changed("categories", 0, id="1"), "categories[0]: 'id' must be"),
         (changed("annotations", 0, image_id=8), "annotations[0]: 'image_id' must be the id of one of the images"),
         (changed("annotations", 0, category_id=8), "'category_id' must be the id of one of the categories, got 8"),
-        (changed("annotations", 1, id=11), "annotations[1]: 'id' must be another"),
+        (changed("annotations", 1, id=11), "annotations[1]: 'id' must be different"),
         (changed("annotations", 1, area=-1), "annotations[1]: 'area' must be a number of at least 0, got -1"),
         (changed("annotations", 1, area=float("nan")), "'area' must be a number"),
         (changed("annotations", 1, area="3"), "'area' must be a number"),
@@ -157,17 +163,17 @@ def test_annotations_that_are_none(tmp_path, value, message):
 @pytest.mark.parametrize(
     ("segmentation", "message"),
     [
-        ([], "has no polygon"),
+        ([], "must have at least one polygon"),
         ([[1, 2, 3, 4]], "at least three points"),
         ([[1, 2, 3, 4, 5, 6, 7]], "at least three points"),
         ([{"size": [40, 60], "counts": [2400]}], "at least three points"),
         ([[1, 2, 3, 4, 5, None]], "at least three points"),
         ([[1, 2, 3, 4, 5, float("inf")]], "at least three points"),
-        ([[1, 2, 3, 4, 5, 1e9]], "the image is 40 x 60"),
+        ([[1, 2, 3, 4, 5, 1e9]], "the image is 60 x 40 px"),
         ([[0, 0, 0, 110] * 20_000], "pixels long"),
         ({"counts": [2400]}, "'size' and 'counts'"),
         ({"size": [40, 60], "counts": [2399]}, "sum up to 2399"),
-        ({"size": [60, 40], "counts": [2400]}, "a mask of 60 x 40 in an image of 40 x 60"),
+        ({"size": [60, 40], "counts": [2400]}, "the mask is 40 x 60 px, but the image is 60 x 40 px"),
     ],
 )
 def test_outlines_that_are_none(tmp_path, segmentation, message):
@@ -179,13 +185,13 @@ def test_outlines_that_are_none(tmp_path, segmentation, message):
 def test_images_of_another_size(tmp_path):
     write(tmp_path, changed("images", 0, height=41))
     data = Coco(tmp_path, "val")
-    refused(lambda: data[0], "000007.png: is 40 x 60, its annotations are for 41 x 60")
+    refused(lambda: data[0], "000007.png: is 60 x 40 px, but its annotations are for 60 x 41 px")
 
 
 def test_files_too_large(tmp_path, monkeypatch):
     file = write(tmp_path)
     monkeypatch.setattr("densevit.data.instances._MOST_BYTES", 100)
-    refused(lambda: Coco(tmp_path, "val"), file, "allowed are 100")
+    refused(lambda: Coco(tmp_path, "val"), file, "limit of 100")
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools' decode

@@ -32,7 +32,7 @@ def test_with_splits(tmp_path):
     write(tmp_path, split="train")
     write(tmp_path, "b", split="val")
     assert FolderData(tmp_path, "val")[0].name == "b"
-    refused(lambda: FolderData(tmp_path, "test"), tmp_path / "images/test", "splits there are: train, val")
+    refused(lambda: FolderData(tmp_path, "test"), tmp_path / "images/test", "existing splits: train, val")
 
 
 def test_colors(tmp_path):
@@ -48,7 +48,7 @@ def test_colors(tmp_path):
         ("", "is empty"),
         ("\n\n", "is empty"),
         ("a\n\nb", "line 2 is empty"),
-        ("a\nb\na", "'a' stands there twice"),
+        ("a\nb\na", "'a' occurs twice"),
         ("a 1 2 3\nb", "'b' has no color"),
         ("\n".join(map(str, range(255))), "255 classes; masks with 8 bits hold at most 254"),
         ("a" * 1_000_001, "more than 1,000,000 bytes"),
@@ -91,7 +91,7 @@ def test_masks_of_other_kinds(tmp_path):
     Image.fromarray(np.zeros((2, 3), np.uint16)).save(path)
     refused(lambda: FolderData(tmp_path, "val")[0], path, "one 8-bit channel")
     save(path, MASK.T)
-    refused(lambda: FolderData(tmp_path, "val")[0], path, "(3, 2)", "(2, 3)")
+    refused(lambda: FolderData(tmp_path, "val")[0], path, "labels are 2 x 3 px", "is 3 x 2 px")
 
 
 def test_missing_parts(tmp_path, caplog):

@@ -18,7 +18,7 @@ def folder(tmp_path):
     for name in ("a.png", "sub/b.png", "val/c.png"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
-        imaging.save(tiny.make_image(41, 52, seed=len(name)), path)
+        imaging.save(tiny.image(41, 52, seed=len(name)), path)
     return tmp_path
 
 
@@ -34,7 +34,7 @@ def test_scores_are_those_of_the_answers(folder):
     data = open_data(f"sr:{folder}", "test")
     score = SuperResolutionScore(2)
     for index in range(3):
-        # the last odd row goes before the image is downscale
+        # the last odd row is cut off before the image is downscaled
         high = data[index].image[:40, :52]
         low = imaging.resize(high, Size(20, 26), "matlab_bicubic")
         score.update(model.predict(low).image, high)

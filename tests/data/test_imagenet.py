@@ -52,7 +52,9 @@ def test_a_mixture_is_refused(tmp_path):
 def test_flat_images_are_explained(tmp_path):
     for number in range(3):
         save(tmp_path / "val" / f"ILSVRC2012_val_0000000{number}.png", make_image())
-    message = refused(lambda: ImageNetFolder(tmp_path, "val"), tmp_path / "val", "3 images lie flat")
+    message = refused(
+        lambda: ImageNetFolder(tmp_path, "val"), tmp_path / "val", "3 images are not in class folders"
+    )
     assert "ILSVRC2012_validation_ground_truth.txt" in message
 
 
@@ -60,7 +62,7 @@ def test_mistakes(tmp_path):
     root = tmp_path / "imagenet"
     write(root, "n02119789")
     write(root, "n02119789", split="train")
-    refused(lambda: ImageNetFolder(root, "test"), root / "test", "splits there are: train, val")
+    refused(lambda: ImageNetFolder(root, "test"), root / "test", "existing splits: train, val")
     refused(lambda: ImageNetFolder(root / "val", "val"), "one level too low")
     refused(lambda: ImageNetFolder(tmp_path, "val"), "one level too high", root)
     # a folder beside that has such a split, but no classes, is not meant

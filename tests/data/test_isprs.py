@@ -51,7 +51,7 @@ def test_vaihingen(tmp_path):
     # the participants' archive has no labels of the val areas
     for area in V_VAL:
         save(tmp_path / "top" / f"top_mosaic_09cm_area{area}.tif", make_image())
-    message = refused(lambda: Vaihingen(tmp_path, "val"), "17 of the 17 images of split val have none")
+    message = refused(lambda: Vaihingen(tmp_path, "val"), "17 of the 17 images of split val lack labels")
     assert "ground_truth_COMPLETE.zip" in message
     # the complete one unpacks beside top
     vaihingen(tmp_path, V_VAL, ".")
@@ -85,20 +85,23 @@ def test_colors_of_no_class(tmp_path):
 
 def test_labels_that_are_not_colored(tmp_path):
     potsdam(tmp_path, colors=LABELS)
-    refused(lambda: Potsdam(tmp_path, "val")[0], "RGB, one color per class; got L")
+    refused(
+        lambda: Potsdam(tmp_path, "val")[0],
+        "RGB, one color per class, this one is L; take the file as it was published",
+    )
 
 
 def test_mistakes(tmp_path):
     root = tmp_path / "Potsdam"
     potsdam(root)
-    refused(lambda: Potsdam(root, "test"), "no split 'test'; splits there are: train, val")
+    refused(lambda: Potsdam(root, "test"), "no split 'test'; existing splits: train, val")
     refused(lambda: Potsdam(tmp_path, "val"), "one level too high", root)
     refused(lambda: Potsdam(root / "2_Ortho_RGB", "val"), "one level too low")
-    refused(lambda: Potsdam(root, "train"), "24 of the 24 images of split train are not there", "2_Ortho_RGB.zip")
+    refused(lambda: Potsdam(root, "train"), "24 of the 24 images of split train are missing", "2_Ortho_RGB.zip")
     (root / "5_Labels_all" / "top_potsdam_7_13_label.tif").unlink()
     refused(lambda: Potsdam(root, "val"), "top_potsdam_7_13_label.tif", "1 of the 14", "it holds 2_Ortho_RGB")
     save(root / "5_Labels_all" / "top_potsdam_7_13_label.tif", COLORS[:2])
-    refused(lambda: Potsdam(root, "val")[13], "(2, 6)", "(4, 6)")
+    refused(lambda: Potsdam(root, "val")[13], "labels are 6 x 2 px", "is 6 x 4 px")
 
 
 @pytest.mark.parametrize("kind", ["potsdam", "vaihingen"])

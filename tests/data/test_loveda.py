@@ -40,7 +40,7 @@ def test_other_values(tmp_path):
 
 def test_mistakes(tmp_path):
     path = write(tmp_path / "LoveDA")
-    refused(lambda: LoveDA(tmp_path / "LoveDA", "train"), "splits there are: val")
+    refused(lambda: LoveDA(tmp_path / "LoveDA", "train"), "existing splits: val")
     refused(lambda: LoveDA(tmp_path / "LoveDA", "test"), "never published")
     refused(lambda: LoveDA(tmp_path, "val"), "one level too high", tmp_path / "LoveDA")
     refused(lambda: LoveDA(tmp_path / "LoveDA" / "Val", "val"), "one level too low")

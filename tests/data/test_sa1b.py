@@ -58,11 +58,21 @@ def test_a_folder_of_the_split(tmp_path):
 @pytest.mark.parametrize(
     ("part", "field", "value", "message"),
     [
-        ("image", "height", 21, "sa_3.jpg: is 20 x 30, its annotations are for 21 x 30"),
+        ("image", "height", 21, "sa_3.jpg: is 30 x 20 px, but its annotations are for 30 x 21 px"),
         ("image", "width", "30", "sa_3.json.image: 'width' must be"),
         ("annotation", "segmentation", [[1, 2, 3, 4, 5, 6]], "annotations[0]: 'segmentation' must be an object"),
-        ("annotation", "segmentation", {"size": [20, 30], "counts": "!"}, "annotations[0]: the mask's compressed"),
-        ("annotation", "segmentation", {"size": [2, 3], "counts": "6"}, "a mask of 2 x 3 in an image of 20 x 30"),
+        (
+            "annotation",
+            "segmentation",
+            {"size": [20, 30], "counts": "!"},
+            "annotations[0]: the text of the mask's run lengths",
+        ),
+        (
+            "annotation",
+            "segmentation",
+            {"size": [2, 3], "counts": "6"},
+            "the mask is 3 x 2 px, but the image is 30 x 20 px",
+        ),
         ("annotation", "area", None, "annotations[0]: 'area' must be a number"),
     ],
 )

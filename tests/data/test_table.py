@@ -4,7 +4,7 @@ import pytest
 
 from densevit.data.camvid import CamVid
 from densevit.data.imagenet import ImageNetFolder
-from densevit.data.table import CLASSIFICATION_DATA, DATA, KINDS, SEGMENTATION_DATA, kind_of, open_data
+from densevit.data.table import CLASSIFICATION_DATA, DATA, KINDS, SEGMENTATION_DATA, open_data, parse_kind
 from helpers.made import make_image, refused, save
 
 
@@ -35,4 +35,4 @@ def test_data_of_either_task(tmp_path):
 
 def test_paths_may_hold_colons(tmp_path):
     refused(lambda: open_data(f"folder:{tmp_path}/a:b", "val"), f"{tmp_path}/a:b")
-    assert kind_of("folder:C:/data") == "folder"
+    assert parse_kind("folder:C:/data") == "folder"

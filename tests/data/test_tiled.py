@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from densevit.data.base import DataError, SegmentationSample
-from densevit.data.tiled import Tiled, spans
+from densevit.core.errors import UsageError
+from densevit.data.base import SegmentationSample
+from densevit.data.tiled import Tiled, split_axis
 from densevit.imaging import Size
 
 
@@ -43,7 +44,7 @@ tiles = st.integers(1, 25).flatmap(lambda tile: st.tuples(st.just(tile), st.inte
 @given(st.integers(1, 300), tiles)
 def test_spans(length, tile_and_stride):
     tile, stride = tile_and_stride
-    found = spans(length, tile, stride)
+    found = split_axis(length, tile, stride)
     shown, counted = np.zeros(length, int), np.zeros(length, int)
     for start, stop, first, last in found:
         assert 0 <= start <= first <= last <= stop <= length
@@ -92,11 +93,11 @@ def test_every_pixel_is_shown_and_counts_once(sizes, tile_and_stride, once):
 
 
 def test_overlaps_are_split_in_the_middle():
-    assert spans(10, 4, 2) == [(0, 4, 0, 3), (2, 6, 3, 5), (4, 8, 5, 7), (6, 10, 7, 10)]
-    assert spans(10, 4, 4) == [(0, 4, 0, 4), (4, 8, 4, 7), (6, 10, 7, 10)]
-    assert spans(6000, 512, 512)[-1] == (5488, 6000, 5560, 6000)
+    assert split_axis(10, 4, 2) == [(0, 4, 0, 3), (2, 6, 3, 5), (4, 8, 5, 7), (6, 10, 7, 10)]
+    assert split_axis(10, 4, 4) == [(0, 4, 0, 4), (4, 8, 4, 7), (6, 10, 7, 10)]
+    assert split_axis(6000, 512, 512)[-1] == (5488, 6000, 5560, 6000)
     # the numbers that MMSegmentation's documentation gives for Potsdam: 3456 of 24 images
-    assert 24 * len(spans(6000, 512, 512)) ** 2 == 3456
+    assert 24 * len(split_axis(6000, 512, 512)) ** 2 == 3456
 
 
 def test_a_image_is_read_once_in_order():
@@ -115,7 +116,7 @@ def test_tiles_do_not_hold_the_image():
 
 @pytest.mark.parametrize(("tile", "stride"), [(0, 0), (8, 0), (8, 9), (8, -1)])
 def test_strides_that_leave_gaps(tile, stride):
-    with pytest.raises(DataError, match=rf"tiles of {tile} pixels every {stride}"):
+    with pytest.raises(UsageError, match=rf"tiles of {tile} pixels every {stride}"):
         Tiled(Images((20, 20)), tile, stride)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from densevit.core.errors import UsageError
 from densevit.data.base import DataError, SegmentationSample
 from densevit.data.unlabeled import ConcatenatedData, UnlabeledData
 
@@ -49,5 +50,5 @@ def test_joined_sets_follow_each_other(tmp_path):
 def test_sets_of_different_classes_are_not_joined():
     other = Two()
     other.class_names = ("a", "c")
-    with pytest.raises(DataError, match="different classes"):
+    with pytest.raises(UsageError, match="different classes"):
         ConcatenatedData(Two(), other)

@@ -9,10 +9,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from densevit.core.classes import imagenet_wnids, read_class_table
+from densevit.core.classes import read_class_table, read_imagenet_wnids
+from densevit.core.errors import UsageError
 from densevit.data.base import ClassificationSample, DataError, SegmentationSample
+from densevit.data.tiled import Tiled
 from densevit.evaluate import evaluate, evaluate_classification, evaluate_segmentation
-from densevit.imaging import SizePolicy
+from densevit.imaging import Size, SizePolicy
 from densevit.recipes.camvid import CAMVID_OF_CITYSCAPES
 from densevit.tasks.segmentation import Segmentation
 from helpers import tiny
@@ -104,14 +106,14 @@ def test_a_class_of_the_model_that_the_data_has_not_misses():
 
 
 def test_data_without_a_known_pixel_is_refused():
-    with pytest.raises(ValueError, match="no pixel of this data has a known label"):
+    with pytest.raises(ValueError, match="no pixel of this data has a label"):
         evaluate_segmentation(task(), Reads(3), Data((block(0), block(255))))
 
 
 @pytest.mark.parametrize(
     ("names", "class_map", "message"),
     [
-        (("a", "b"), None, r"the model knows 2 classes \(a, b.*the data 3.*class map"),
+        (("a", "b"), None, r"the model has 2 classes \(a, b.*the data 3.*class map"),
         (("road", "sky", "car"), None, "class map"),
         (NAMES, [0, 1], "the class map has 2 entries, the model 3 classes"),
         (NAMES, [0, 1, 3], r"integers in .*2"),
@@ -185,7 +187,7 @@ def test_some_classes_in_another_order_meet_by_name():
 
 def test_imagenets_classes_meet_by_their_identifiers():
     # a model of the 1000 classes on the folders of some of them, in any order
-    names, wnids = read_class_table("imagenet").names, imagenet_wnids()
+    names, wnids = read_class_table("imagenet").names, read_imagenet_wnids()
     chosen = (wnids[7], wnids[3], wnids[900])
 
     class Knows:
@@ -261,6 +263,37 @@ def test_a_class_map_is_for_segmentation():
         evaluate(model("classification", Classify(SIX), Reds()), Labeled(SIX, *PAIRS), class_map=[0])
 
 
+@pytest.mark.parametrize("options", [{"prompt": "point"}, {"clicks": 2}, {"boxes": {}}])
+def test_prompts_are_for_promptable_models(options):
+    # they were ignored
+    with pytest.raises(UsageError, match="are for promptable models, not for segmentation"):
+        evaluate(model("segmentation", task(), Reads(3)), Data((block(0), block(0))), **options)
+
+
+# --- tiles
+
+
+class SizedData(Data):
+    def image_size(self, index):
+        return Size(*self.pairs[index][0].shape)
+
+
+@pytest.mark.parametrize("tile", [8, 16, 24])
+def test_tiles_are_not_counted_as_images(tile):
+    red = np.kron([[0, 1, 2], [2, 1, 0]], np.ones((16, 16))).astype(np.uint8)
+    data = SizedData((red, red), (block(1, 20, 28), block(1, 20, 28)))
+    tiled = Tiled(data, tile, 8)
+    progress = []
+    evaluation = evaluate_segmentation(
+        task(), Reads(3), tiled, progress=lambda done, total: progress.append((done, total))
+    )
+    assert len(tiled) > 2
+    assert evaluation.images == tiled.images == 2
+    # the bar advances by tiles
+    assert progress[-1] == (len(tiled), len(tiled))
+    assert evaluate_segmentation(task(), Reads(3), data).images == 2
+
+
 # --- several processes
 
 
@@ -295,7 +328,7 @@ def shared(action, size):
 
 
 @pytest.mark.parametrize("size", [2, 3, 5])
-def test_peers_get_the_score_of_one(size):
+def test_ranks_get_the_score_of_one_process(size):
     generator = np.random.default_rng(0)
     pairs = [(block(0), generator.choice([0, 1, 2, 255], (8, 8))) for _ in range(4)]
     alone = evaluate_segmentation(task(), Reads(3), Data(*pairs))
@@ -314,7 +347,7 @@ def test_peers_get_the_score_of_one(size):
     assert all(each.metrics == alone.metrics for each in together)
 
 
-def test_peers_read_disjoint_shares():
+def test_ranks_read_disjoint_shares():
     read = [[], []]
 
     class Recording(Data):
@@ -342,7 +375,7 @@ def test_peers_read_disjoint_shares():
     assert progress == [[(1, 3), (2, 3), (3, 3)], [(1, 2), (2, 2)]]
 
 
-# --- reading prefetch
+# --- prefetch
 
 
 def test_the_next_image_is_read_while_one_is_inferred():

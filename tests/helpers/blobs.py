@@ -1,6 +1,6 @@
-"""A promptable model that knows what it sees: blobs at fixed places, three masks for each point or box.
+"""A promptable model of known answers: blobs at fixed places, three masks for each point or box.
 
-It stands in for a network on both sides: as a runtime of ours, and as the modules of Segment Anything.
+It replaces the network on both sides: as a runtime of densevit, and as the modules of Segment Anything.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ SCORES = _GENERATOR.uniform(0.82, 1.0, (14, 3))
 CELLS = (np.arange(256) + 0.5) * 4
 
 
-def masks_of(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def answer_points(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(N, P, 2) points in the frame -> logits (N, 4, 256, 256) and scores (N, 4), by the first point alone."""
     first = points[:, 0].astype(np.float64)
     logits = np.empty((len(first), 4, 256, 256), np.float32)
@@ -35,7 +35,7 @@ def masks_of(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Blobs:
-    """A runtime that answers with `masks_of` and counts its calls."""
+    """A runtime that answers with `answer_points` and counts its calls."""
 
     name, precision, device = "blobs", "fp32", "cpu"
 
@@ -52,7 +52,7 @@ class Blobs:
         points = tensors["points"]
         if not points.shape[1]:
             points = np.full((len(points), 1, 2), 512, np.float32)
-        masks, scores = masks_of(points)
+        masks, scores = answer_points(points)
         if function == "propose_masks":
             kept = scores[:, 1:].max(axis=1) > tensors["least_score"]
             kept[0] = True

@@ -10,7 +10,7 @@ from densevit.data.base import DataError
 
 
 def save(path: Path, array: np.ndarray) -> Path:
-    """Writes it in the format of the suffix, with its folders."""
+    """Writes an image in the format of the suffix and creates its folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.asarray(array, np.uint8)).save(path)
     return path
@@ -20,9 +20,9 @@ def make_image(height: int = 4, width: int = 6, *, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def refused(action, *parts: object) -> str:
-    """The one line of the DataError, which names all the parts."""
-    with pytest.raises(DataError) as error:
+def refused(action, *parts: object, error_type: type[Exception] = DataError) -> str:
+    """Returns the message of the error, which must be one line that contains all parts."""
+    with pytest.raises(error_type) as error:
         action()
     message = str(error.value)
     assert "\n" not in message

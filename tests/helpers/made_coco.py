@@ -1,4 +1,4 @@
-"""A small set in the layout of COCO: two images with objects, one without."""
+"""A small data set in the layout of COCO: two images with objects, one without."""
 
 import copy
 import json
@@ -53,7 +53,7 @@ CATEGORIES = [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
 
 
 def contents() -> dict:
-    """What the annotation file holds; a copy of one's own."""
+    """A fresh copy of the content of the annotation file."""
     return copy.deepcopy({"images": IMAGES, "annotations": ANNOTATIONS, "categories": CATEGORIES})
 
 
@@ -64,7 +64,7 @@ def write_json(path: Path, value: object) -> Path:
 
 
 def write(root: Path, value: object = None, *, split: str = "val") -> Path:
-    """The set; its annotation file is what comes back."""
+    """Writes the data set and returns its annotation file."""
     for image in IMAGES:
         save(root / f"{split}2017" / image["file_name"], make_image(image["height"], image["width"]))
     return write_json(root / "annotations" / f"instances_{split}2017.json", value or contents())

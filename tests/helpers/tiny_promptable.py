@@ -14,7 +14,7 @@ NAME = "sam-l0"
 
 
 def install(patch: pytest.MonkeyPatch) -> None:
-    """Replaces the architecture by one of a sixtieth of its arithmetic."""
+    """Replaces the architecture by one with a sixtieth of its operations."""
     table = PROMPTABLE[NAME]
     encoder = table.encoder
     assert isinstance(encoder, EfficientViTEncoderTable)
@@ -25,7 +25,7 @@ def install(patch: pytest.MonkeyPatch) -> None:
 
 
 def write(path, *, seed=0):
-    """A model with random weights as an own file, and the model with the stored weights."""
+    """Writes a model with random weights in densevit's .safetensors format and loads it again."""
     from densevit.checkpoints.loading import load_network
 
     torch.manual_seed(seed)

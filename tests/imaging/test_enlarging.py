@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from densevit import imaging
-from densevit.imaging import Size, enlarge, phase_weights
+from densevit.imaging import Size, compute_phase_weights, enlarge
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_weights_sum_to_one(scale):
-    np.testing.assert_allclose(phase_weights(scale).sum(axis=1), 1, atol=1e-12)
+    np.testing.assert_allclose(compute_phase_weights(scale).sum(axis=1), 1, atol=1e-12)
 
 
 @given(st.sampled_from([2, 3, 4]), st.integers(1, 12), st.integers(1, 12), st.integers(0, 100))

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
+from densevit.core.errors import InputError, UnavailableError
 from densevit.imaging import ImageError, Photo, read, read_photo, save_photo
 
 
@@ -136,8 +137,8 @@ class TestReading:
 
     def test_eight_bits(self):
         photo = Photo(np.array([[[0, 128, 129], [65535, 65406, 257]]], np.uint16))
-        np.testing.assert_array_equal(photo.eight_bits(), [[[0, 0, 1], [255, 254, 1]]])
-        assert Photo(pixels(np.uint8)).eight_bits() is not None
+        np.testing.assert_array_equal(photo.to_8_bits(), [[[0, 0, 1], [255, 254, 1]]])
+        assert Photo(pixels(np.uint8)).to_8_bits() is not None
 
 
 class TestSaving:
@@ -149,7 +150,7 @@ class TestSaving:
             save_photo(Photo(pixels(np.uint16)), tmp_path / "a.webp")
         with pytest.raises(ValueError, match=r"got suffix '\.xyz'"):
             save_photo(transparent, tmp_path / "a.xyz")
-        with pytest.raises(FileNotFoundError, match="no such folder"):
+        with pytest.raises(InputError, match="no such folder; create"):
             save_photo(transparent, tmp_path / "none" / "a.png")
         assert list(tmp_path.iterdir()) == []
 
@@ -163,7 +164,7 @@ class TestSaving:
 
         monkeypatch.setattr("densevit.imaging.photo.write_png16", full)
         monkeypatch.setattr(Image.Image, "save", full)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(UnavailableError, match="no space left"):
             save_photo(Photo(pixels(dtype)), path)
         assert path.read_bytes() == b"old"
         assert [entry.name for entry in tmp_path.iterdir()] == ["a.png"]

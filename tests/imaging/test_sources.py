@@ -43,7 +43,7 @@ def test_a_file_is_itself(tree):
     assert source.path.is_absolute()
 
 
-def test_a_file_of_any_suffix_is_taken_at_its_word(tree):
+def test_a_named_file_may_have_any_suffix(tree):
     tree("street.data", "street", "no suffix.")
     assert stems("street.data") == {"street.data": "street"}
     assert stems("street") == {"street": "street"}
@@ -97,7 +97,7 @@ def test_no_two_images_share_a_place(tree):
     assert len(set(places)) == 5
 
 
-def test_results_of_an_earlier_run_are_no_images(tree, tmp_path):
+def test_results_of_an_earlier_run_are_left_out(tree, tmp_path):
     tree("a.jpg", "out/a.overlay.jpg", "out/deep/b.overlay.jpg")
 
     def found(*texts: str) -> list[str]:
@@ -113,7 +113,7 @@ def test_results_of_an_earlier_run_are_no_images(tree, tmp_path):
     (tmp_path / "a.jpg").unlink()
     sources, (error,) = find_images(["."], exclude=Path("out"))
     assert not sources
-    assert "nothing but results" in str(error)
+    assert "holds only results" in str(error)
 
 
 def test_dots_within_a_name_stay(tree):
@@ -151,7 +151,7 @@ def test_links_stay_where_they_are(tree, tmp_path):
     assert stems("in") == {"in/link.jpg": "link", "in/x.jpg": "x"}
 
 
-def test_what_means_no_image(tree):
+def test_texts_that_mean_no_image_are_refused(tree):
     tree("empty/notes.txt", "in/x.jpg")
     assert refusal("empty").startswith("empty: no image in this folder (looked for .jpg")
     assert refusal("in/*.png") == "in/*.png: no image matches this pattern"
@@ -159,7 +159,7 @@ def test_what_means_no_image(tree):
     assert find_images([]) == ([], [])
 
 
-def test_the_rest_is_found_all_the_same(tree):
+def test_the_other_images_are_found_after_an_error(tree):
     tree("empty/notes.txt", "in/x.jpg")
     sources, errors = find_images(["empty", "in/*.png", "in/x.jpg"])
     assert [source.path.name for source in sources] == ["x.jpg"]

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from densevit.imaging import Size
-from densevit.imaging.tiling import tiles
+from densevit.imaging.tiling import cut_tiles
 
 
 @st.composite
@@ -23,7 +23,7 @@ def cuts(draw):
 def test_geometry(cut, scale):
     size, tile_px, halo, multiple = cut
     counts = np.zeros((size.height * scale, size.width * scale), int)
-    for tile in tiles(size, tile_px, halo_px=halo, multiple=multiple):
+    for tile in cut_tiles(size, tile_px, halo_px=halo, multiple=multiple):
         counts[tile.outer(scale)] += 1
         inner, outer = tile.inner(scale), tile.outer(scale)
         for within, place in zip(inner, outer, strict=True):
@@ -43,7 +43,7 @@ def test_geometry(cut, scale):
 
 
 def test_a_tile_larger_than_the_image_is_the_image():
-    (tile,) = tiles(Size(20, 30), 512, halo_px=32, multiple=16)
+    (tile,) = cut_tiles(Size(20, 30), 512, halo_px=32, multiple=16)
     assert tile.rows == tile.read_rows == (0, 20)
     assert tile.columns == tile.read_columns == (0, 30)
     assert tile.seen == Size(20, 30)
@@ -55,4 +55,4 @@ def test_a_tile_larger_than_the_image_is_the_image():
 )
 def test_refusals(tile, halo, message):
     with pytest.raises(ValueError, match=message):
-        list(tiles(Size(500, 500), tile, halo_px=halo, multiple=16))
+        list(cut_tiles(Size(500, 500), tile, halo_px=halo, multiple=16))

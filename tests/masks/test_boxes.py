@@ -73,7 +73,7 @@ def test_boxes_without_area_stay():
     assert non_maximum_suppression(boxes, np.array([1.0, 3, 2]), 0.5).tolist() == [1, 2, 0]
 
 
-def test_what_cannot_be():
+def test_other_arguments_are_refused():
     boxes, scores = made(3, seed=0)
     with pytest.raises(ValueError, match=r"floating \(N, 4\)"):
         non_maximum_suppression(boxes[:, :3], scores, 0.5)

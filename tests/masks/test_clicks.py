@@ -1,4 +1,4 @@
-"""Depths equal scipy's, and the next click is the deepest point of the worse error."""
+"""The next click is the deepest point of the worse error."""
 
 import numpy as np
 import pytest
@@ -6,34 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from densevit.masks import Click, MaskError, next_click
-from densevit.masks.distance import squared_distances
+from densevit.masks import Click, MaskError, choose_click
 from helpers.shapes import MASKS, blobs
 
 
 def depths(mask: np.ndarray) -> np.ndarray:
     return ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1] ** 2
-
-
-@given(MASKS)
-def test_distances(mask):
-    np.testing.assert_allclose(squared_distances(mask), depths(mask), rtol=1e-9)
-
-
-@pytest.mark.parametrize(
-    "mask",
-    [
-        *(blobs(97, 130, seed=seed) for seed in range(4)),
-        np.random.default_rng(0).random((120, 90)) < 0.98,
-        np.ones((1, 64), bool),
-        np.ones((65, 1), bool),
-        np.ones((150, 1100), bool),  # worked on in several parts
-    ],
-)
-def test_distances_in_large_masks(mask):
-    squared = squared_distances(mask)
-    assert squared.shape == mask.shape
-    np.testing.assert_array_equal(squared, depths(mask).round())
 
 
 def by_definition(truth, prediction):
@@ -49,7 +27,7 @@ def by_definition(truth, prediction):
 def test_the_next_click(data):
     truth = data.draw(MASKS)
     prediction = data.draw(st.permutations(truth.ravel().tolist()).map(lambda v: np.reshape(v, truth.shape)))
-    click = next_click(truth, prediction)
+    click = choose_click(truth, prediction)
     if (truth == prediction).all():
         assert click is None
         return
@@ -61,31 +39,31 @@ def test_the_next_click(data):
 @pytest.mark.parametrize("seed", range(4))
 def test_clicks_in_large_masks(seed):
     truth, prediction = blobs(97, 130, seed=seed), blobs(97, 130, seed=seed + 50)
-    assert next_click(truth, prediction) == by_definition(truth, prediction)
+    assert choose_click(truth, prediction) == by_definition(truth, prediction)
     nothing = np.zeros_like(truth)
-    assert next_click(truth, nothing) == by_definition(truth, nothing)
+    assert choose_click(truth, nothing) == by_definition(truth, nothing)
 
 
 def test_a_click_is_not_repeated():
     truth = np.zeros((9, 9), bool)
     truth[2:7, 2:7] = True
     nothing = np.zeros_like(truth)
-    assert next_click(truth, nothing) == Click(4, 4, 1)
-    assert next_click(truth, nothing, clicked=[(4, 4), (0, 0)]) == Click(3, 3, 1)
-    assert next_click(nothing, truth) == Click(4, 4, 0)
+    assert choose_click(truth, nothing) == Click(4, 4, 1)
+    assert choose_click(truth, nothing, clicked=[(4, 4), (0, 0)]) == Click(3, 3, 1)
+    assert choose_click(nothing, truth) == Click(4, 4, 0)
     one = np.zeros_like(truth)
     one[3, 5] = True
-    assert next_click(one, nothing, clicked=[(5, 3)]) is None
+    assert choose_click(one, nothing, clicked=[(5, 3)]) is None
 
 
 def test_of_equal_errors_what_is_too_much():
     truth, prediction = np.zeros((2, 3, 9), bool)
     truth[1, 1] = prediction[1, 6] = True
-    assert next_click(truth, prediction) == Click(6, 1, 0)
+    assert choose_click(truth, prediction) == Click(6, 1, 0)
 
 
-def test_what_are_no_masks():
-    with pytest.raises(MaskError, match="one shape"):
-        next_click(np.zeros((3, 3), bool), np.zeros((3, 4), bool))
-    with pytest.raises(MaskError, match="one shape"):
-        next_click(np.zeros((3, 3), bool), np.zeros((3, 3)))
+def test_other_arrays_are_refused():
+    with pytest.raises(MaskError, match="of the same shape"):
+        choose_click(np.zeros((3, 3), bool), np.zeros((3, 4), bool))
+    with pytest.raises(MaskError, match="of the same shape"):
+        choose_click(np.zeros((3, 3), bool), np.zeros((3, 3)))

@@ -6,7 +6,7 @@ from hypothesis import given
 from pycocotools import mask as coco
 from scipy import ndimage
 
-from densevit.masks import MaskError, polygons, signed_area
+from densevit.masks import MaskError, signed_area, trace_polygons
 from helpers.shapes import MASKS, blobs
 
 
@@ -22,7 +22,7 @@ def filled(rings: list[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
 
 @given(MASKS)
 def test_rings_enclose_the_mask(mask):
-    rings = polygons(mask)
+    rings = trace_polygons(mask)
     np.testing.assert_array_equal(filled(rings, mask.shape), mask)
     assert sum(map(signed_area, rings)) == mask.sum()
     for ring in rings:
@@ -34,7 +34,7 @@ def test_rings_enclose_the_mask(mask):
 
 @given(MASKS)
 def test_one_ring_per_region_and_hole(mask):
-    areas = [signed_area(ring) for ring in polygons(mask)]
+    areas = [signed_area(ring) for ring in trace_polygons(mask)]
     assert sum(area > 0 for area in areas) == ndimage.label(mask)[1]
     # holes join across corners; the outside is one of the regions of what is outside
     outside = ndimage.label(~np.pad(mask, 1), np.ones((3, 3)))[1] - 1
@@ -45,19 +45,19 @@ def test_one_ring_per_region_and_hole(mask):
 @pytest.mark.parametrize("seed", range(4))
 def test_pycocotools_draws_the_same(seed):
     mask = ndimage.binary_fill_holes(blobs(70, 90, seed=seed))
-    rings = [ring.ravel().tolist() for ring in polygons(mask) if signed_area(ring) > 0]
+    rings = [ring.ravel().tolist() for ring in trace_polygons(mask) if signed_area(ring) > 0]
     drawn = coco.decode(coco.merge(coco.frPyObjects(rings, *mask.shape)))
     np.testing.assert_array_equal(drawn.astype(bool), mask)
 
 
 def test_a_pixel_and_nothing():
     mask = np.zeros((3, 4), bool)
-    assert polygons(mask) == []
+    assert trace_polygons(mask) == []
     mask[1, 2] = True
-    (ring,) = polygons(mask)
+    (ring,) = trace_polygons(mask)
     np.testing.assert_array_equal(ring, [[2, 1], [3, 1], [3, 2], [2, 2]])
 
 
-def test_what_is_no_mask():
+def test_other_arrays_are_refused():
     with pytest.raises(MaskError, match=r"bool \(H, W\)"):
-        polygons(np.zeros((3, 3)))
+        trace_polygons(np.zeros((3, 3)))

@@ -43,9 +43,9 @@ def test_shared_by_two(objects, cut):
         assert one.compute()["iou"] == pytest.approx(100 * np.mean([iou for iou, _ in objects]), abs=1e-6)
 
 
-def test_what_cannot_be():
+def test_values_out_of_range_are_refused():
     score = MaskScore()
-    with pytest.raises(ValueError, match=r"\(N,\) both"):
+    with pytest.raises(ValueError, match=r"both \(N,\)"):
         score.update(np.zeros(2), np.zeros(3))
     with pytest.raises(ValueError, match="iou must be 0"):
         score.update(np.array([1.5]), np.ones(1))

@@ -109,7 +109,7 @@ class TestScore:
         score = SuperResolutionScore(2)
         with pytest.raises(ValueError, match="the image is"):
             score.update(image(0), image(0, 24, 30))
-        with pytest.raises(ValueError, match="needs 15 pixels a side with a border of 2, got 14 x 31"):
+        with pytest.raises(ValueError, match="needs 15 pixels a side with a border of 2, got 31 x 14 px"):
             score.update(image(0, 14), image(0, 14))
         with pytest.raises(ValueError, match="border_px must not be negative"):
             SuperResolutionScore(-1)

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from densevit.checkpoints.conversion import identify_manifest
 from densevit.checkpoints.loading import load_network
 from densevit.checkpoints.names import official_name, to_own_names
+from densevit.checkpoints.opening import identify_manifest
 from densevit.checkpoints.recognition import Recognition, recognize
 from densevit.checkpoints.state import WeightsMismatchError, load_state, save_own, shapes_of
 from densevit.export import onnx as writing
@@ -246,7 +246,7 @@ def compiled():
     manifest = find_model("mobile-sam").manifest()
     signature = make_task(manifest).signatures["encode_image"]
     # the whole file has the prompts' functions too, which take a minute and are no concern of the encoder
-    model = writing._exported(for_export(encoder), manifest, signature)
+    model = writing.trace_function(for_export(encoder), manifest, signature)
     core = openvino.Core()
     options = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}
     graph = core.read_model(onnx_ir.to_proto(model).SerializeToString())

@@ -10,7 +10,7 @@ from densevit.masks import RLE, iou
 from densevit.predict.everything import EverythingOptions
 from densevit.predict.grid import build_point_grid, generate_crops
 from helpers import tiny
-from helpers.blobs import masks_of, model
+from helpers.blobs import answer_points, model
 from helpers.torchvision_shim import make_torchvision_importable
 
 
@@ -33,7 +33,7 @@ class Decoder(nn.Module):
     def forward(
         self, image_embeddings, image_pe, sparse_prompt_embeddings, dense_prompt_embeddings, multimask_output
     ):
-        logits, scores = masks_of(sparse_prompt_embeddings.numpy())
+        logits, scores = answer_points(sparse_prompt_embeddings.numpy())
         return torch.from_numpy(logits[:, 1:]), torch.from_numpy(scores[:, 1:])
 
 
@@ -138,7 +138,7 @@ def test_crops_need_the_image():
     sam = model()
     scene = sam.encode(tiny.image(100, 90))
     bare = type(scene)(scene.embedding, scene.placement)
-    with pytest.raises(ValueError, match="holds no image to cut crops from"):
+    with pytest.raises(ValueError, match="does not hold its image for crops"):
         list(sam.everything(bare, EverythingOptions(crop_layers=1)))
     assert list(sam.everything(bare, EverythingOptions(points_per_side=4, stability_threshold=0.0)))
 

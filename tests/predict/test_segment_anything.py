@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from densevit import masks
+from densevit.core.errors import InputError, UsageError
 from densevit.imaging import ImageError
 from densevit.predict.segment_anything import PROMPTS_AT_ONCE
+from densevit.runtimes.base import OutOfMemoryError
 from densevit.tasks.promptable import Scene
 from helpers import tiny
 from helpers.blobs import CENTERS, model
@@ -19,7 +21,7 @@ def places(count: int) -> np.ndarray:
     return np.resize(inside, (count, 2))
 
 
-def test_a_image_or_its_scene():
+def test_an_image_or_its_scene():
     sam = model()
     scene = sam.encode(IMAGE)
     assert isinstance(scene, Scene)
@@ -75,7 +77,7 @@ def test_masks_are_where_the_logits_are():
     result = sam.predict(scene, points=places(1), keep_logits=True)
     enlarged = sam.task.upsampling(scene.placement)
     for mask, logits in zip(result, result.logits, strict=True):
-        np.testing.assert_array_equal(mask.decode(), enlarged.enlarged(logits) > 0)
+        np.testing.assert_array_equal(mask.decode(), enlarged.enlarge(logits) > 0)
 
 
 def test_a_mask_as_a_prompt():
@@ -120,30 +122,90 @@ def test_ten_thousand_prompts_are_held_as_runs():
     assert sum(mask.rle.counts.nbytes for mask in result) < 50e6
 
 
+OUTSIDE = [
+    {"boxes": [[700, 5, 740, 9]]},
+    {"boxes": [[5, 500, 9, 520]]},
+    {"points": [[3, 481]]},
+    {"points": [[-1, 3]]},
+]
+
+
+@pytest.mark.parametrize("prompt", OUTSIDE)
+def test_a_prompt_outside_the_image_is_wrong_for_this_image_only(prompt):
+    sam = model()
+    with pytest.raises(InputError, match="lies outside the image of 640 x 480 px"):
+        sam.predict(IMAGE, **prompt)
+    if "boxes" in prompt:
+        assert len(sam.predict(tiny.image(800, 800), **prompt)) == 1
+
+
+def test_scores_that_are_not_finite_are_refused():
+    sam = model()
+    scene = sam.encode(IMAGE)
+    answer = sam.runtime.run
+
+    def run(function, tensors):
+        raw = answer(function, tensors)
+        raw["scores"][0, 2] = np.nan
+        return raw
+
+    sam.runtime.run = run
+    with pytest.raises(InputError, match="not finite"):
+        sam.predict(scene, points=places(1))
+    with pytest.raises(InputError, match="not finite"):
+        list(sam.everything(scene))
+
+
+@pytest.mark.parametrize("error", [MemoryError("Unable to allocate 3 GiB"), OutOfMemoryError("no room")])
+def test_memory_that_ends_while_prompts_are_answered(error):
+    sam = model()
+    scene = sam.encode(IMAGE)
+
+    def run(function, tensors):
+        raise error
+
+    sam.runtime.run = run
+    for ask in (lambda: sam.predict(scene, points=places(1)), lambda: list(sam.everything(scene))):
+        with pytest.raises(ImageError, match=r"image of 640 x 480 px: .*; use a smaller image, or"):
+            ask()
+
+
+@pytest.mark.parametrize("error", [ValueError("broadcast"), TypeError("type"), IndexError("index")])
+def test_an_internal_failure_comes_out_unchanged(error):
+    sam = model()
+    scene = sam.encode(IMAGE)
+
+    def run(function, tensors):
+        raise error
+
+    sam.runtime.run = run
+    for ask in (lambda: sam.predict(scene, points=places(1)), lambda: list(sam.everything(scene))):
+        with pytest.raises(type(error)) as caught:
+            ask()
+        assert caught.value is error
+
+
 @pytest.mark.parametrize(
     ("prompt", "problem"),
     [
         ({}, "a prompt needs points, boxes or a mask"),
         ({"boxes": [[5, 5, 5, 9]]}, "empty or inverted"),
         ({"boxes": [[50, 5, 40, 9]]}, "empty or inverted"),
-        ({"boxes": [[700, 5, 740, 9]]}, "lies outside the image of 640 x 480"),
         ({"boxes": [[5, 5, np.nan, 9]]}, "finite"),
         ({"points": [[np.inf, 3]]}, "finite"),
-        ({"points": [[3, 481]]}, "outside the image"),
-        ({"points": [[-1, 3]]}, "outside the image"),
         ({"points": [[3, 3]], "labels": [2]}, "labels must be 1"),
         ({"points": [[3, 3]], "labels": [1, 0]}, "labels must be"),
         ({"labels": [1]}, "labels belong to points"),
         ({"points": [3, 3]}, "points must be"),
         ({"points": "here"}, "array of numbers"),
-        ({"mask": np.zeros((64, 64))}, r"mask must be an earlier answer's logits"),
+        ({"mask": np.zeros((64, 64))}, r"mask must be the logits of an earlier result"),
         ({"mask": np.full((256, 256), np.nan)}, "finite"),
-        ({"points": [[3, 3]], "boxes": [[1, 1, 9, 9], [1, 1, 9, 9]]}, "as many of each"),
+        ({"points": [[3, 3]], "boxes": [[1, 1, 9, 9], [1, 1, 9, 9]]}, "number of prompts must be the same"),
     ],
 )
-def test_prompts_that_make_no_sense(prompt, problem):
+def test_prompts_that_are_not_valid(prompt, problem):
     sam = model()
-    with pytest.raises(ValueError, match=problem):
+    with pytest.raises(UsageError, match=problem):
         sam.predict(IMAGE, **prompt)
     assert all(function == "encode_image" for function, _ in sam.runtime.calls)
 

@@ -8,24 +8,25 @@ import numpy as np
 import pytest
 import torch
 
+from densevit.core.errors import UnavailableError, UsageError
 from densevit.runtimes import eager, openvino
-from densevit.runtimes.base import UnavailableError
 from densevit.runtimes.eager import EagerRuntime, choose_device
 from densevit.runtimes.openvino import GraphFileError, OpenVINORuntime, supports
 from helpers import tiny
 
-CASES = [("eager", "fp32"), ("eager", "bf16"), ("openvino", "fp32"), ("openvino", "bf16"), ("openvino", "fp16")]
+CASES = [("eager", "fp32"), ("eager", "bf16"), ("openvino", "fp32"), ("openvino", "bf16")]
+BF16_TOLERANCE = {"eager": 0.06, "openvino": 0.08}
+"""Of the logits' norm. Measured at these sizes: PyTorch 0.028-0.044 with its attention in fp32, 0.031-0.057 with
+every layer in bf16, as in OpenVINO."""
 # more than the static shapes that are kept, and some twice
 SIZES = [(64, 96), (32, 32), (96, 64), (64, 96), (32, 160), (128, 32), (96, 96), (32, 32), (64, 96), (160, 32)]
 
 
 def make(name: str, precision: str):
     if name == "eager":
-        if not eager.supports(torch.device("cpu"), precision):
-            pytest.skip(f"PyTorch does not compute in {precision} here")
         return EagerRuntime(*tiny.stored(), device="cpu", precision=precision)
     if not supports(precision):
-        pytest.skip(f"this CPU does not compute in {precision}")
+        pytest.skip(f"OpenVINO does not compute in {precision} on this CPU")
     return OpenVINORuntime(tiny.graph(), precision=precision, threads=1)
 
 
@@ -52,7 +53,9 @@ def difference(got: np.ndarray, expected: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize(("name", "precision"), CASES)
-def test_the_same_logits_at_every_size_in_any_order(name, precision, reference):
+def test_the_same_logits_at_every_size_in_any_order(name, precision, reference, monkeypatch):
+    # PyTorch computes in bf16 on any CPU, only slowly on most
+    monkeypatch.setattr(eager, "supports", lambda device, precision: precision in ("fp32", "bf16"))
     runtime = make(name, precision)
     assert (runtime.name, runtime.precision, runtime.device) == (name, precision, "cpu")
     for index, size in enumerate(SIZES if precision == "fp32" else SIZES[:3]):
@@ -66,7 +69,7 @@ def test_the_same_logits_at_every_size_in_any_order(name, precision, reference):
         if precision == "fp32":
             assert difference(logits, expected) <= 5e-4
         else:
-            assert np.linalg.norm(logits - expected) <= 0.15 * np.linalg.norm(expected)
+            assert np.linalg.norm(logits - expected) <= BF16_TOLERANCE[name] * np.linalg.norm(expected)
 
 
 @pytest.mark.parametrize("name", ["eager", "openvino"])
@@ -112,7 +115,7 @@ def test_inputs_of_any_layout(name):
     ("function", "tensors", "message"),
     [
         ("encode_image", {"image": np.zeros((1, 32, 32, 3), np.uint8)}, "'encode_image'"),
-        ("forward", {"image": np.zeros((1, 32, 32, 3), np.uint8)}, r"'image' is missing.*image"),
+        ("forward", {"pixels": np.zeros((1, 32, 32, 3), np.uint8)}, r"'image' is missing.*pixels"),
         ("forward", {}, "'image' is missing"),
     ],
 )
@@ -153,7 +156,8 @@ def test_threads_share_a_model(name):
 )
 def test_auto_is_bf16_only_where_verified_and_native(tmp_path, monkeypatch, verified, native, chosen):
     monkeypatch.setattr(openvino, "supports", lambda precision: precision in native)
-    path = tiny.graph_with(tmp_path / "g.onnx", tiny.manifest(verified_precisions=verified).to_json())
+    header = tiny.manifest(verified_precisions={name: {} for name in verified}).to_json()
+    path = tiny.graph_with(tmp_path / "g.onnx", header)
     assert OpenVINORuntime(path, precision="auto").precision == chosen
     # the default is that of everything which reports a score
     assert OpenVINORuntime(path).precision == "fp32"
@@ -166,7 +170,7 @@ def test_auto_is_bf16_only_where_verified_and_native(tmp_path, monkeypatch, veri
 def test_auto_is_the_same_for_eager(monkeypatch, verified, native, chosen):
     monkeypatch.setattr(eager, "supports", lambda device, precision: precision in native)
     network, _ = tiny.stored()
-    manifest = tiny.manifest(verified_precisions=verified)
+    manifest = tiny.manifest(verified_precisions={name: {} for name in verified})
     assert EagerRuntime(network, manifest, device="cpu", precision="auto").precision == chosen
     assert EagerRuntime(network, manifest, device="cpu").precision == "fp32"
 
@@ -181,8 +185,35 @@ def test_a_precision_that_the_cpu_lacks_is_refused(monkeypatch):
     assert OpenVINORuntime(tiny.graph(), precision="fp32").precision == "fp32"
 
 
+@pytest.mark.parametrize(
+    ("native", "usable"),
+    [({"fp32", "bf16", "fp16"}, "bf16 or fp32"), ({"fp32", "fp16"}, "fp32"), ({"fp32"}, "fp32")],
+)
+def test_fp16_is_refused_on_every_cpu(monkeypatch, native, usable):
+    monkeypatch.setattr(openvino, "supports", lambda precision: precision in native)
+    with pytest.raises(UnavailableError, match=rf"fp16 on a CPU gives NaN.*; use precision {usable}$"):
+        OpenVINORuntime(tiny.graph(), precision="fp16")
+    for precision in usable.split(" or "):
+        assert OpenVINORuntime(tiny.graph(), precision=precision).precision == precision
+
+
+def test_a_cpu_that_lists_fp16_is_refused_too(monkeypatch):
+    def get_property(_self, _device, name):
+        assert name == "OPTIMIZATION_CAPABILITIES"
+        return ["FP32", "FP16", "BF16", "INT8"]
+
+    supports.cache_clear()
+    monkeypatch.setattr(openvino.ov.Core, "get_property", get_property)
+    try:
+        assert supports("fp16")
+        with pytest.raises(UnavailableError, match="use precision bf16 or fp32"):
+            OpenVINORuntime(tiny.graph(), precision="fp16")
+    finally:
+        supports.cache_clear()
+
+
 def test_unknown_precisions_are_refused():
-    with pytest.raises(ValueError, match=r"auto or one of fp32, bf16, fp16, got 'int4'"):
+    with pytest.raises(UsageError, match=r"auto or one of fp32, bf16, fp16, got 'int4'"):
         OpenVINORuntime(tiny.graph(), precision="int4")
 
 
@@ -193,7 +224,7 @@ def test_every_cpu_has_fp32():
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_precision_hint_is_always_given(monkeypatch, precision):
     if not supports(precision):
-        pytest.skip(f"this CPU does not compute in {precision}")
+        pytest.skip(f"OpenVINO does not compute in {precision} on this CPU")
     seen = []
     core = openvino.ov.Core
     original = core.compile_model
@@ -211,24 +242,84 @@ def test_the_precision_hint_is_always_given(monkeypatch, precision):
     assert seen == [{"fp32": "f32", "bf16": "bf16"}[precision]] * 3
 
 
-def test_few_static_shapes_are_kept():
+@pytest.fixture
+def compiled(monkeypatch):
+    """The widths that OpenVINO compiled a graph for since the last look, 0 for any width."""
+    seen = []
+    original = openvino.ov.Core.compile_model
+
+    def compile_model(self, model, *arguments):
+        width = model.inputs[0].partial_shape[2]
+        seen.append(0 if width.is_dynamic else width.get_length())
+        return original(self, model, *arguments)
+
+    monkeypatch.setattr(openvino.ov.Core, "compile_model", compile_model)
+
+    def take() -> list[int]:
+        taken = seen.copy()
+        seen.clear()
+        return taken
+
+    return take
+
+
+def run_widths(runtime, *widths: int) -> None:
+    for width in widths:
+        runtime.run("forward", {"image": tiny.image(32, width)[None]})
+
+
+WIDTHS = [32 * n for n in range(1, 9)]
+
+
+def test_the_first_shape_is_compiled_at_once_and_a_later_one_the_second_time(compiled):
     runtime = OpenVINORuntime(tiny.graph(), threads=1)
-    compiled = []
-    forward = runtime._functions["forward"]
-    original = forward._compile
-    forward._compile = lambda model: compiled.append(model.is_dynamic()) or original(model)
-    sizes = [(32, 32 * n) for n in range(1, 8)]
-    for size in sizes:
-        runtime.run("forward", {"image": tiny.image(*size)[None]})
-    assert compiled == [False, True]
-    for _ in range(3):
-        runtime.run("forward", {"image": tiny.image(*sizes[3])[None]})
-    assert compiled == [False, True, False]
+    run_widths(runtime, *WIDTHS)
+    assert compiled() == [WIDTHS[0], 0]
+    run_widths(runtime, *[WIDTHS[3]] * 3)
+    assert compiled() == [WIDTHS[3]]
+
+
+def test_many_sizes_in_turn_do_not_compile_again_and_again(compiled):
+    runtime = OpenVINORuntime(tiny.graph(), threads=1)
     for _ in range(2):
-        for size in sizes:
-            runtime.run("forward", {"image": tiny.image(*size)[None]})
-    # the rest stays with the dynamic graph instead of driving others out
-    assert compiled == [False, True] + [False] * (openvino.STATIC_SHAPES - 1)
+        run_widths(runtime, *WIDTHS)
+    assert compiled() == [WIDTHS[0], 0, *WIDTHS[1 : openvino.STATIC_SHAPES]]
+    for _ in range(2 * openvino.RUNS_BEFORE_EVICTION):
+        run_widths(runtime, *WIDTHS)
+    assert compiled() == []
+
+
+def test_the_least_recently_used_shape_is_evicted_first(compiled):
+    runtime = OpenVINORuntime(tiny.graph(), threads=1)
+    static, new = WIDTHS[: openvino.STATIC_SHAPES], WIDTHS[openvino.STATIC_SHAPES :]
+    run_widths(runtime, *[width for width in static for _ in range(2)], static[0])
+    compiled()
+    run_widths(runtime, *[new[0]] * (openvino.RUNS_BEFORE_EVICTION - 1))
+    assert compiled() == []
+    run_widths(runtime, new[0], new[0])
+    assert compiled() == [new[0]]
+    # the second was used before the first
+    run_widths(runtime, static[0], *static[2:], new[0])
+    assert compiled() == []
+    run_widths(runtime, *[static[1]] * openvino.RUNS_BEFORE_EVICTION)
+    assert compiled() == [static[1]]
+    run_widths(runtime, *static[2:], new[0], static[1])
+    assert compiled() == []
+
+
+def test_other_sizes_take_over_when_the_first_ones_are_gone(compiled, reference):
+    runtime = OpenVINORuntime(tiny.graph(), threads=1)
+    kept = runtime.run("forward", {"image": tiny.image(32, WIDTHS[0])[None]})["logits"]
+    copied = kept.copy()
+    run_widths(runtime, *[width for width in WIDTHS[:4] for _ in range(2)])
+    run_widths(runtime, *WIDTHS[4:] * (openvino.RUNS_BEFORE_EVICTION + 1))
+    compiled()
+    run_widths(runtime, *WIDTHS[4:])
+    assert compiled() == []
+    # answers of an evicted request belong to the caller, and its shape still gets the right ones
+    assert np.array_equal(kept, copied)
+    image = tiny.image(32, WIDTHS[0])[None]
+    assert difference(runtime.run("forward", {"image": image})["logits"], reference(image)) <= 5e-4
 
 
 # --- devices
@@ -236,7 +327,7 @@ def test_few_static_shapes_are_kept():
 
 @pytest.mark.parametrize("name", ["tpu9", "cuda:x", "", "cpu cpu"])
 def test_unknown_devices_are_refused(name):
-    with pytest.raises(UnavailableError, match="device"):
+    with pytest.raises(UsageError, match="device"):
         choose_device(name)
 
 
@@ -312,8 +403,9 @@ def test_a_graph_of_absurd_size_is_not_read(monkeypatch):
         (None, "no densevit header"),
         ("", "header"),
         ("{", "not JSON"),
-        ("[]", "format 1"),
-        ('{"format": 2}', "format 1; update densevit"),
+        ("[]", "format number"),
+        ('{"format": 3}', "format 3, newer than 2; update densevit"),
+        ('{"format": 2}', "incomplete"),
         ('{"format": 1}', "incomplete"),
         ('{"format": 1, "name": "x", "task": "segmentation", "architecture": "seg-b0", "odd": 1}', "'odd'"),
     ],

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from densevit.core.classes import imagenet_wnids, read_class_table
+from densevit.core.classes import read_class_table, read_imagenet_wnids
+from densevit.core.errors import InputError, UnavailableError
 from densevit.imaging import ImageError, Placement, Size, SizePolicy
 from densevit.runtimes.eager import EagerRuntime
 from densevit.tasks.classification import Classification, ClassificationResult, Guess, make_classification_task
@@ -40,7 +41,7 @@ def test_imagenet_has_a_thousand_classes_of_different_names():
 
 
 def test_wordnet_identifiers_are_in_the_order_of_the_outputs():
-    wnids = imagenet_wnids()
+    wnids = read_imagenet_wnids()
     assert len(wnids) == len(set(wnids)) == 1000
     assert list(wnids) == sorted(wnids)
     assert all(len(wnid) == 9 and wnid[0] == "n" and wnid[1:].isdigit() for wnid in wnids)
@@ -61,7 +62,7 @@ def test_wordnet_identifiers_are_in_the_order_of_the_outputs():
 )
 def test_well_known_classes_are_where_everybody_has_them(index, wnid, name):
     assert read_class_table("imagenet").names[index] == name
-    assert imagenet_wnids()[index] == wnid
+    assert read_imagenet_wnids()[index] == wnid
 
 
 @pytest.mark.parametrize("name", [name for name, entry in ZOO.items() if entry.task == "classification"])
@@ -155,7 +156,7 @@ def test_other_sizes_show_the_whole_image(text, content, tensor):
 
 def test_a_strip_is_refused():
     task = make_classification_task(find_model("cls-b1-r224").manifest())
-    with pytest.raises(ImageError, match="image of 1 x 20000"):
+    with pytest.raises(ImageError, match="image of 20000 x 1 px"):
         task.preprocess(np.zeros((1, 20_000, 3), np.uint8))
 
 
@@ -316,7 +317,7 @@ def test_a_result_saves_itself(tmp_path):
     made = ClassificationResult(np.array([1, 2, 3], np.float32), ("é", "b", "c"), PLACEMENT)
     target = tmp_path / "made" / "for it" / "cat.v2"
     written = made.save(target, count=2)
-    assert written == [tmp_path / "made" / "for it" / "cat.v2.json"]
+    assert written == [tmp_path / "made" / "for it" / "cat.v2.classification.json"]
     assert json.loads(written[0].read_text(encoding="utf-8")) == made.to_json(count=2)
     assert made.save(str(target), count=3) == written
     assert json.loads(written[0].read_text(encoding="utf-8"))["top"][2]["name"] == "é"
@@ -328,21 +329,21 @@ def test_a_save_onto_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    (tmp_path / "cat.json").write_text("old")
-    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+    (tmp_path / "cat.classification.json").write_text("old")
+    with pytest.raises(UnavailableError, match=os.strerror(errno.ENOSPC)):
         result(1, 2).save(tmp_path / "cat")
-    assert [path.name for path in tmp_path.iterdir()] == ["cat.json"]
-    assert (tmp_path / "cat.json").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["cat.classification.json"]
+    assert (tmp_path / "cat.classification.json").read_text() == "old"
 
 
 def test_a_save_that_fails_leaves_nothing(tmp_path):
-    (tmp_path / "cat.json").mkdir()
-    with pytest.raises(OSError, match=r"cat\.json"):
+    (tmp_path / "cat.classification.json").mkdir()
+    with pytest.raises(InputError, match=r"cat\.classification\.json: is a folder"):
         result(1, 2).save(tmp_path / "cat")
-    assert [path.name for path in tmp_path.iterdir()] == ["cat.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["cat.classification.json"]
     with pytest.raises(ValueError, match="count"):
         result(1, 2).save(tmp_path / "dog", count=0)
-    assert [path.name for path in tmp_path.iterdir()] == ["cat.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["cat.classification.json"]
 
 
 def test_a_guess_is_index_name_and_probability():

@@ -40,7 +40,7 @@ def published(values: np.ndarray, content: Size, size: tuple[int, int]) -> np.nd
 def test_it_is_the_published_postprocessing(size, kind):
     enlarging, content = upsampling(size)
     values = logits(0, kind)
-    np.testing.assert_allclose(enlarging.enlarged(values), published(values, content, size), atol=1e-4)
+    np.testing.assert_allclose(enlarging.enlarge(values), published(values, content, size), atol=1e-4)
 
 
 @settings(deadline=None, max_examples=60)
@@ -50,7 +50,7 @@ def test_it_is_the_published_postprocessing(size, kind):
 def test_nothing_is_outside_the_window(seed, size, threshold, long):
     enlarging, _ = upsampling(size, long)
     values = logits(seed)
-    expected = enlarging.enlarged(values) > threshold
+    expected = enlarging.enlarge(values) > threshold
     window = enlarging.above(values, threshold)
     found = np.zeros(size, bool)
     height, width = window.values.shape
@@ -64,7 +64,7 @@ def test_nothing_is_outside_the_window(seed, size, threshold, long):
 def test_stability_is_that_of_all_pixels(seed, size, offset):
     enlarging, _ = upsampling(size)
     values = logits(seed)
-    whole = enlarging.enlarged(values)
+    whole = enlarging.enlarge(values)
     raised, lowered = np.count_nonzero(whole > offset), np.count_nonzero(whole > -offset)
     window, stability = enlarging.above_with_stability(values, offset)
     assert stability == pytest.approx(raised / lowered if lowered else 0, abs=2 / max(1, lowered))
@@ -80,7 +80,7 @@ def test_bounds_hold_the_box(seed, size, kind):
     if bounds is None:
         return
     inner, outer = bounds
-    rows, columns = np.nonzero(enlarging.enlarged(values) > 0)
+    rows, columns = np.nonzero(enlarging.enlarge(values) > 0)
     box = columns.min(), rows.min(), columns.max(), rows.max()
     assert outer[0] <= box[0] <= inner[0]
     assert outer[1] <= box[1] <= inner[1]

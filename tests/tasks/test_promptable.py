@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from densevit.core.errors import InputError
 from densevit.imaging import ImageError, Placement, Size, SizePolicy
 from densevit.tasks.promptable import Promptable, Scene, make_promptable_task
 from densevit.tasks.table import make_task
@@ -227,3 +228,13 @@ def test_a_scene_validates_its_shape(shape):
     with pytest.raises(ValueError, match=r"embedding is .*, must be \(256, 64, 64\)"):
         Scene(np.zeros(shape, np.float32), placement)
     assert Scene(np.zeros((256, 64, 64), np.float32), placement).image is None
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_an_embedding_that_is_not_finite_is_refused(value):
+    made = make_task(find_model("sam-l0").manifest())
+    _, placement = made.preprocess(tiny.image(30, 40))
+    embedding = np.zeros((1, 256, 64, 64), np.float32)
+    embedding[0, 7, 3, 3] = value
+    with pytest.raises(InputError, match="not finite for this image"):
+        made.postprocess({"embedding": embedding}, placement)

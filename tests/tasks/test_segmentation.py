@@ -2,6 +2,7 @@
 
 import json
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from torch.nn import functional as F
 from densevit.core.manifest import Manifest, ManifestError
 from densevit.imaging import ImageError, Placement, Size, SizePolicy
 from densevit.tasks.base import Signature, TensorSpec
+from densevit.tasks.classification import ClassificationResult
+from densevit.tasks.mask_result import MasksResult
 from densevit.tasks.segmentation import FORMATS, Segmentation, SegmentationResult, make_segmentation_task
 from densevit.tasks.table import make_task
 from helpers import tiny
@@ -102,7 +105,7 @@ def test_a_working_size_beyond_reason_is_refused():
         task("short:1024").preprocess(np.zeros((1, 20_000, 3), np.uint8))
 
 
-def test_a_image_of_another_type_is_refused():
+def test_an_image_of_another_type_is_refused():
     with pytest.raises(ValueError, match="float32"):
         task().preprocess(np.zeros((4, 4, 3), np.float32))
 
@@ -267,8 +270,8 @@ def test_signatures_name_what_is_missing_or_wrong():
     spec = TensorSpec("image", "uint8", ("batch", "height", "width", 3))
     signature = Signature((spec,), ())
     signature.check_inputs({"image": np.zeros((2, 5, 7, 3), np.uint8), "more": np.zeros(1)})
-    with pytest.raises(ValueError, match=r"input 'image' is missing, got \['image'\]"):
-        signature.check_inputs({"image": np.zeros((2, 5, 7, 3), np.uint8)})
+    with pytest.raises(ValueError, match=r"input 'image' is missing, got \['photo'\]"):
+        signature.check_inputs({"photo": np.zeros((2, 5, 7, 3), np.uint8)})
     for wrong in (np.zeros((2, 5, 7, 4), np.uint8), np.zeros((5, 7, 3), np.uint8), np.zeros((2, 5, 7, 3))):
         with pytest.raises(ValueError, match="image must be uint8"):
             signature.check_inputs({"image": wrong})
@@ -300,6 +303,72 @@ def test_fractions_are_shares_largest_first():
     assert all(share > 0 for share in many.values())
 
 
+def test_fractions_of_many_pixels_are_those_of_one_count():
+    # more than are counted at once, and not a multiple of that
+    labels = np.random.default_rng(3).integers(0, 3, (1300, 1801)).astype(np.uint8)
+    counts = np.bincount(labels.ravel(), minlength=3)
+    for view in (labels, labels[::-1, ::-1], labels.T):
+        fractions = flat_result(view).fractions()
+        assert fractions == {NAMES[index]: counts[index] / labels.size for index in np.argsort(-counts)}
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_fractions_need_little_memory(dtype):
+    # np.bincount converts to int64: 8 bytes a pixel, 1.4 GB at 178 megapixels
+    result = flat_result(np.ones((4000, 5000), dtype))
+    tracemalloc.start()
+    try:
+        assert result.fractions() == {"car": 1.0}
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 20e6
+
+
+def test_the_legend_names_the_classes_that_occur(monkeypatch):
+    labels = np.full((30, 40), 2, np.uint8)
+    labels[0, 0] = 0
+    image = np.full((30, 40, 3), 100, np.uint8)
+    result = flat_result(labels, image)
+    asked = []
+
+    def add_legend(drawn, names, palette):
+        asked.append((list(names), palette.tolist()))
+        return np.concatenate([drawn, drawn], axis=1)
+
+    monkeypatch.setattr("densevit.imaging.draw.add_legend", add_legend)
+    plain = result.overlay().array
+    assert asked == []
+    assert np.array_equal(result.overlay(legend=True).array[:, :40], plain)
+    # largest first
+    assert asked == [(["sky", "road"], [[0, 0, 255], [255, 0, 0]])]
+
+
+def test_an_overlay_with_a_legend_holds_the_overlay():
+    result = flat_result(np.tile(np.arange(3, dtype=np.uint8), (60, 20)), np.full((60, 60, 3), 100, np.uint8))
+    drawn = result.overlay(legend=True).array
+    assert drawn.dtype == np.uint8
+    assert drawn.shape[1] > 60
+    assert np.array_equal(drawn[:60, :60], result.overlay().array)
+
+
+def test_json_files_of_two_tasks_have_their_own_names(tmp_path):
+    size = Size(2, 2)
+    segmented = flat_result(np.zeros(size, np.uint8))
+    classified = ClassificationResult(np.zeros(2, np.float32), ("a", "b"), Placement(size, size, size))
+    masked = MasksResult((), size)
+    written = [*segmented.save(tmp_path / "x", formats=["json"]), *classified.save(tmp_path / "x")]
+    written += masked.save(tmp_path / "x", formats=["json", "rle"])
+    assert [path.name for path in written] == [
+        "x.segmentation.json",
+        "x.classification.json",
+        "x.masks.json",
+        "x.rle.json",
+    ]
+    assert "fractions" in json.loads(written[0].read_text())
+    assert "top" in json.loads(written[1].read_text())
+
+
 def test_colors_and_overlay_are_the_palette_over_the_image():
     labels = np.array([[0, 1], [2, 0]], np.uint8)
     image = np.full((2, 2, 3), 100, np.uint8)
@@ -308,7 +377,7 @@ def test_colors_and_overlay_are_the_palette_over_the_image():
     assert np.array_equal(np.asarray(result.overlay(opacity=0)), image)
     assert np.array_equal(np.asarray(result.overlay(opacity=1)), PALETTE[labels])
     assert np.array_equal(result.overlay().array[0, 0], [178, 50, 50])
-    with pytest.raises(ValueError, match="no image"):
+    with pytest.raises(ValueError, match="does not hold its image"):
         flat_result(labels).overlay()
 
 
@@ -338,7 +407,7 @@ def test_files_of_every_format(tmp_path):
     labels = np.random.default_rng(0).integers(0, 3, (9, 14)).astype(np.uint8)
     result = flat_result(labels, tiny.image(9, 14))
     written = result.save(tmp_path / "made" / "for it" / "street.v2", formats=FORMATS)
-    suffixes = ["overlay.jpg", "labels.png", "color.png", "json"]
+    suffixes = ["overlay.jpg", "labels.png", "color.png", "segmentation.json"]
     assert written == [tmp_path / "made" / "for it" / f"street.v2.{suffix}" for suffix in suffixes]
     assert sorted(written) == sorted((tmp_path / "made" / "for it").iterdir())
     overlay, indexed, color, text = written

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import densevit
+from densevit.core.errors import InputError
 from densevit.core.manifest import super_resolution_manifest
 from densevit.imaging import Photo, enlarge, read_photo
 from densevit.tasks.super_resolution import SuperResolution, SuperResolutionResult, make_super_resolution_task
@@ -175,6 +176,19 @@ class TestTask:
             task.postprocess(raw, placement)
         with pytest.raises(ValueError, match="enlarged must be float32"):
             task.postprocess({"enlarged": raw["enlarged"][0]}, placement, image)
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf])
+    def test_an_output_that_is_not_finite_is_refused(self, value):
+        # it became a black image
+        task = SuperResolution(2)
+
+        def run(tensors):
+            raw = identity(task)(tensors)
+            raw["enlarged"][0, 0, 3, 3] = value
+            return raw
+
+        with pytest.raises(InputError, match="not finite for this image; use precision fp32"):
+            task.answer(Photo(tiny.image(20, 20)), run)
 
     @pytest.mark.parametrize("tile", [64, 100])
     def test_tiles_that_cannot_be(self, tile):

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from densevit.train.augment import (
     View,
-    random_color,
-    random_view,
+    draw_view,
+    jitter_color,
     sample_labels,
     sample_maps,
 )
@@ -105,7 +105,7 @@ def test_beyond_the_image(flip):
 @settings(max_examples=60, deadline=None)
 def test_a_mark_lands_in_the_same_place(seed, size, stride):
     """A bright patch in image, labels and maps: where it shows in one, it shows in the others."""
-    view = random_view(size, (32, 48), scale=(0.7, 2.0), generator=generator(seed))
+    view = draw_view(size, (32, 48), scale=(0.7, 2.0), generator=generator(seed))
     place = np.random.default_rng(seed)
     row, column = place.integers(0, size[0] - 8), place.integers(0, size[1] - 8)
     source = torch.zeros(3, *size, dtype=torch.uint8)
@@ -134,7 +134,7 @@ def test_a_mark_lands_in_the_same_place(seed, size, stride):
     st.tuples(st.integers(1, 100), st.integers(1, 100)),
 )
 def test_windows_lie_in_the_image_or_around_it(seed, size, crop):
-    view = random_view(size, crop, scale=(0.5, 2.0), generator=generator(seed))
+    view = draw_view(size, crop, scale=(0.5, 2.0), generator=generator(seed))
     for start, length, side, cut in (
         (view.top, view.height, size[0], crop[0]),
         (view.left, view.width, size[1], crop[1]),
@@ -147,31 +147,31 @@ def test_windows_lie_in_the_image_or_around_it(seed, size, crop):
 
 
 def test_views_vary_and_repeat():
-    views = [random_view((64, 64), (32, 32), scale=(0.5, 2), generator=generator(seed)) for seed in range(200)]
-    again = [random_view((64, 64), (32, 32), scale=(0.5, 2), generator=generator(seed)) for seed in range(200)]
+    views = [draw_view((64, 64), (32, 32), scale=(0.5, 2), generator=generator(seed)) for seed in range(200)]
+    again = [draw_view((64, 64), (32, 32), scale=(0.5, 2), generator=generator(seed)) for seed in range(200)]
     assert views == again
     assert 60 < sum(view.flip for view in views) < 140
     factors = [0.5 / view.height for view in views]
-    # log-uniform: as many downscale as enlarged
+    # log-uniform: as many downscaled as enlarged
     assert 60 < sum(factor < 1 for factor in factors) < 140
     assert max(factors) > 1.8
     assert min(factors) < 0.55
-    fixed = random_view((64, 64), (32, 32), scale=(1, 1), generator=generator())
+    fixed = draw_view((64, 64), (32, 32), scale=(1, 1), generator=generator())
     assert fixed.height == pytest.approx(0.5)
 
 
 def test_color():
     source = image(8, 8).float()
     kept = source.clone()
-    torch.testing.assert_close(random_color(source, strength=0, generator=generator()), source, rtol=0, atol=1e-3)
-    answers = [random_color(source, strength=0.5, generator=generator(seed)) for seed in range(20)]
+    torch.testing.assert_close(jitter_color(source, strength=0, generator=generator()), source, rtol=0, atol=1e-3)
+    answers = [jitter_color(source, strength=0.5, generator=generator(seed)) for seed in range(20)]
     for answer in answers:
         assert answer.shape == source.shape
         assert answer.dtype == torch.float32
         assert answer.isfinite().all()
         assert answer.min() >= 0
         assert answer.max() <= 255
-    assert torch.equal(answers[3], random_color(source, strength=0.5, generator=generator(3)))
+    assert torch.equal(answers[3], jitter_color(source, strength=0.5, generator=generator(3)))
     assert len({float(answer.mean()) for answer in answers}) == 20
     assert torch.equal(source, kept)
 
@@ -179,6 +179,6 @@ def test_color():
 def test_gray_stays_gray():
     source = image(8, 8)[:1].float().expand(3, 8, 8)
     for seed in range(5):
-        answer = random_color(source, strength=0.5, generator=generator(seed))
+        answer = jitter_color(source, strength=0.5, generator=generator(seed))
         torch.testing.assert_close(answer[0], answer[1], rtol=0, atol=1e-3)
         torch.testing.assert_close(answer[0], answer[2], rtol=0, atol=1e-3)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from densevit.core.errors import UnavailableError
 from densevit.train.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
 
 CPU = torch.device("cpu")
@@ -43,6 +44,14 @@ def test_round_trip(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
 
 
+def test_checkpoints_of_earlier_versions_are_refused_in_one_line(tmp_path):
+    torch.save({**STATE, "format": "densevit-training-1"}, tmp_path / "last.pt")
+    line = refused(tmp_path / "last.pt")
+    assert "an earlier version" in line
+    assert "another folder" in line
+    assert "\n" not in line
+
+
 def test_a_failed_write_keeps_the_last_one(tmp_path, monkeypatch):
     path = tmp_path / "last.pt"
     write_checkpoint(path, STATE)
@@ -53,7 +62,7 @@ def test_a_failed_write_keeps_the_last_one(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(UnavailableError, match=r"last\.pt: no space left to write it"):
         write_checkpoint(path, {**STATE, "step": 4})
     assert path.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from densevit import imaging
 from densevit.checkpoints.loading import load_network
+from densevit.core.errors import UsageError
 from densevit.models.build import Network
 from densevit.recipes import sam_distill
 from densevit.recipes.sam_distill import DistillOptions
@@ -184,10 +185,10 @@ def test_a_trained_backbone_is_the_start(folder, tmp_path):
     ],
 )
 def test_options_that_cannot_be(change, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UsageError, match=message):
         options("teacher.pt", **change)
 
 
 def test_a_teacher_is_needed(folder):
-    with pytest.raises(ValueError, match="teacher=FILE"):
+    with pytest.raises(UsageError, match="teacher=FILE"):
         sam_distill.recipe(folder, options(""))

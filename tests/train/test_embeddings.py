@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from densevit import imaging
+from densevit.core.errors import InputError
 from densevit.predict.loading import load
 from densevit.train.embeddings import EmbeddingCache, PromptableTeacher
 from densevit.variants.segment_anything import EMBEDDING_SHAPE
@@ -90,7 +91,7 @@ def test_processes_share_the_filling(tmp_path, image, monkeypatch):
 
 
 def test_values_beyond_half_precision_are_refused(tmp_path, image):
-    with pytest.raises(ValueError, match="beyond fp16"):
+    with pytest.raises(InputError, match="beyond fp16"):
         EmbeddingCache(tmp_path / "cache", Teacher(factor=1e6))(image, False)
     assert not list((tmp_path / "cache").iterdir())
 
@@ -109,5 +110,5 @@ def test_the_teacher_embeds_as_predicting_does(tmp_path, monkeypatch):
 
 
 def test_a_teacher_must_be_promptable():
-    with pytest.raises(ValueError, match="must be a promptable model, got seg-b0"):
+    with pytest.raises(InputError, match="must be a promptable model, got seg-b0"):
         PromptableTeacher(tiny.safetensors(), device="cpu")

@@ -18,11 +18,12 @@ from PIL import Image
 from torch import nn
 
 import densevit
+from densevit.core.errors import InputError, UnavailableError, UsageError
 from densevit.core.manifest import METADATA_KEY, Manifest
 from densevit.recipes.camvid import CamVidOptions, recipe
 from densevit.train.checkpoint import CheckpointError, read_checkpoint
 from densevit.train.distributed import World
-from densevit.train.loop import CHECKPOINT_NAME, Batches, Training, fit
+from densevit.train.loop import CHECKPOINT_NAME, Batches, DivergedError, Training, fit
 from densevit.train.options import Options
 from densevit.weights import read_tensors
 
@@ -61,7 +62,7 @@ class TestBatches:
         assert drawn == self.in_turn(20, 8, Options(batch=5))
 
     @pytest.mark.parametrize("size", [2, 4])
-    def test_processes_share_a_batch(self, size):
+    def test_ranks_share_a_batch(self, size):
         options = Options(batch=8)
         assert self.indices(20, 10, options, size) == self.indices(20, 10, options)
         batches = Batches(20, lambda indices, generator: {"indices": torch.tensor(indices)})
@@ -70,7 +71,7 @@ class TestBatches:
 
     def test_a_batch_that_cannot_be_shared(self):
         batches = Batches(20, lambda indices, generator: {})
-        with pytest.raises(ValueError, match="batch 8 must be a multiple of the 3 processes"):
+        with pytest.raises(UsageError, match="batch 8 must be a multiple of the 3 ranks"):
             batches(0, Options(batch=8), place(0, 3))
 
     def test_random_numbers_depend_on_seed_step_and_rank_alone(self):
@@ -86,7 +87,7 @@ class TestBatches:
         assert len(set(once)) == len(cases)
 
     def test_no_samples(self):
-        with pytest.raises(ValueError, match="at least one sample"):
+        with pytest.raises(InputError, match="at least one sample"):
             Batches(0, lambda indices, generator: {})
 
 
@@ -248,7 +249,7 @@ class TestFit:
     def test_an_existing_training_is_not_overwritten(self, tmp_path):
         fit(tiny(QUICK)[0], tmp_path, resume=False, stop_after=2)
         before = (tmp_path / CHECKPOINT_NAME).read_bytes()
-        with pytest.raises(FileExistsError, match=r"last\.pt.*--resume"):
+        with pytest.raises(UsageError, match=r"last\.pt.*--resume"):
             fit(tiny(QUICK)[0], tmp_path, resume=False)
         assert (tmp_path / CHECKPOINT_NAME).read_bytes() == before
 
@@ -285,10 +286,31 @@ class TestFit:
         with pytest.raises(CheckpointError, match=r"last\.pt"):
             fit(tiny(QUICK)[0], tmp_path, resume=True)
 
+    def test_running_out_of_memory_says_what_to_lower(self, tmp_path):
+        def loss(model, batch):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+        with pytest.raises(UnavailableError, match="cpu is out of memory; lower the batch"):
+            fit(dataclasses.replace(tiny(QUICK)[0], loss=loss), tmp_path)
+
+    @pytest.mark.parametrize(
+        ("metric", "shown"), [("ssim_y", "0.9018"), ("mse", "0.002700"), ("miou", "72.40 %"), ("own", "0.5000")]
+    )
+    def test_scores_are_printed_with_the_digits_of_their_metric(self, tmp_path, capsys, metric, shown):
+        values = iter([float(shown.split()[0]), 0.0, 0.0])
+        training = dataclasses.replace(
+            tiny(QUICK)[0], metric=metric, validate=lambda model: {metric: next(values)}
+        )
+        fit(training, tmp_path)
+        printed = capsys.readouterr().err
+        assert f"step 2: {metric} {shown} (best {shown})" in printed
+        assert f"step 6: {metric} 0.00" in printed
+        assert printed.count(f"(best {shown})") == 3
+
     @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
     def test_a_loss_that_is_no_number(self, tmp_path, bad):
         training, seen = tiny(QUICK, poison=3, bad=bad)
-        with pytest.raises(FloatingPointError, match=r"step 4.*learning_rate"):
+        with pytest.raises(DivergedError, match=r"step 4.*learning_rate"):
             fit(training, tmp_path, resume=False)
         assert len(seen["indices"]) == 4
         assert all(tensor.isfinite().all() for tensor in training.model.state_dict().values())
@@ -386,7 +408,7 @@ from densevit.train.options import Options
 torch.set_num_threads(1)
 rank = int(os.environ["RANK"])
 out = Path(sys.argv[1])
-torch.manual_seed(rank)  # the processes must agree all the same
+torch.manual_seed(rank)  # the ranks must agree all the same
 model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(16, 1))
 seen, saved = [], []
 
@@ -417,7 +439,7 @@ def gloo_works() -> bool:
 
 
 @pytest.mark.skipif(not gloo_works(), reason="this build of torch has no gloo")
-def test_two_processes(tmp_path):
+def test_two_ranks(tmp_path):
     script = tmp_path / "train.py"
     script.write_text(SCRIPT)
     out = tmp_path / "out"

@@ -108,11 +108,11 @@ def test_class_weights():
     counts = torch.tensor([90, 10, 0])
     raw = [1 / math.log(1.1 + share) for share in (0.9, 0.1, 0.0)]
     expected = [value / (sum(raw) / 3) for value in raw]
-    got = losses.class_weights(counts)
+    got = losses.compute_class_weights(counts)
     assert got.dtype == torch.float32
     np.testing.assert_allclose(got.numpy(), expected, rtol=1e-6)
     assert got[0] < got[1] < got[2]
-    assert torch.equal(losses.class_weights(torch.zeros(3, dtype=torch.int64)), torch.ones(3))
+    assert torch.equal(losses.compute_class_weights(torch.zeros(3, dtype=torch.int64)), torch.ones(3))
 
 
 class Fixed(torch.nn.Module):

@@ -7,7 +7,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from densevit.train.mask_losses import MaskLoss, actual_iou, cross_entropy, dice, uncertain_points, values_at
+from densevit.train.mask_losses import (
+    MaskLoss,
+    actual_iou,
+    cross_entropy,
+    dice,
+    draw_uncertain_points,
+    sample_values,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -19,19 +26,21 @@ class TestPoints:
     def test_values_between_cells(self):
         maps = torch.tensor([[[0.0, 4.0], [8.0, 12.0]]])
         points = torch.tensor([[[0.25, 0.25], [0.75, 0.25], [0.5, 0.25], [0.5, 0.5], [0.0, 0.0], [0.25, 1.0]]])
-        assert values_at(maps, points)[0].tolist() == pytest.approx([0, 4, 2, 6, 0, 8])
+        assert sample_values(maps, points)[0].tolist() == pytest.approx([0, 4, 2, 6, 0, 8])
 
     @settings(max_examples=20, deadline=None)
     @given(st.integers(1, 3), st.integers(1, 50), st.floats(1, 4), st.floats(0, 1))
     def test_all_lie_within(self, maps, count, oversample, importance):
-        points = uncertain_points(torch.randn(maps, 5, 7), count, oversample=oversample, importance=importance)
+        points = draw_uncertain_points(
+            torch.randn(maps, 5, 7), count, oversample=oversample, importance=importance
+        )
         assert points.shape == (maps, count, 2)
         assert bool(((points >= 0) & (points <= 1)).all())
 
     def test_most_are_where_the_logits_change_their_sign(self):
         # 0 at x = 1/4 of the first map, at y = 3/4 of the second
         ramp = torch.linspace(-1, 3, 65)[1:].sub(1 / 32).repeat(64, 1)
-        points = uncertain_points(torch.stack([ramp, ramp.flip(1).T]), 1000)
+        points = draw_uncertain_points(torch.stack([ramp, ramp.flip(1).T]), 1000)
         for index, (axis, place) in enumerate([(0, 0.25), (1, 0.75)]):
             near = (points[index, :, axis] - place).abs()
             # a quarter of three times as many is nearest; the others are anywhere
@@ -39,7 +48,7 @@ class TestPoints:
             assert (near[750:] > 0.15).float().mean() > 0.5
 
     def test_no_gradient_passes_through_their_choice(self):
-        assert not uncertain_points(torch.randn(1, 4, 4, requires_grad=True), 8).requires_grad
+        assert not draw_uncertain_points(torch.randn(1, 4, 4, requires_grad=True), 8).requires_grad
 
 
 class TestFormulas:
@@ -73,7 +82,7 @@ class TestLoss:
 
     def test_flat_logits(self):
         # every probability is a half, wherever the points lie
-        parts = MaskLoss(points=4096).of_masks(torch.zeros(2, 1, 8, 8), torch.full((2, 1), 0.25), self.MASKS)
+        parts = MaskLoss(points=4096).compare_masks(torch.zeros(2, 1, 8, 8), torch.full((2, 1), 0.25), self.MASKS)
         assert parts["cross_entropy"].item() == pytest.approx(math.log(2))
         assert parts["dice"].item() == pytest.approx(0.5, abs=0.03)
         assert parts["score"].item() == pytest.approx(0.0625)
@@ -83,7 +92,7 @@ class TestLoss:
     def test_the_best_mask_counts_alone(self):
         logits = self.logits(-40.0, 40.0, 0.0).requires_grad_()
         scores = torch.zeros(2, 3, requires_grad=True)
-        parts = MaskLoss(points=64).of_masks(logits, scores, self.MASKS)
+        parts = MaskLoss(points=64).compare_masks(logits, scores, self.MASKS)
         assert parts["iou"].item() == 1
         assert parts["cross_entropy"].item() < 0.7
         parts["loss"].backward()
@@ -92,7 +101,7 @@ class TestLoss:
 
     def test_every_score_learns_its_mask_s_quality(self):
         scores = torch.full((2, 3), 0.5, requires_grad=True)
-        parts = MaskLoss(points=64).of_masks(self.logits(-40.0, 40.0, 0.0), scores, self.MASKS)
+        parts = MaskLoss(points=64).compare_masks(self.logits(-40.0, 40.0, 0.0), scores, self.MASKS)
         assert parts["score"].item() == pytest.approx(0.25)
         parts["loss"].backward()
         # of the mask that is right it must rise, of the others it must fall
@@ -101,9 +110,9 @@ class TestLoss:
     def test_weights(self):
         logits, scores = self.logits(1.0), torch.ones(2, 1)
         torch.manual_seed(1)
-        plain = MaskLoss(points=64).of_masks(logits, scores, self.MASKS)
+        plain = MaskLoss(points=64).compare_masks(logits, scores, self.MASKS)
         torch.manual_seed(1)
-        other = MaskLoss(2.0, 3.0, 4.0, points=64).of_masks(logits, scores, self.MASKS)
+        other = MaskLoss(2.0, 3.0, 4.0, points=64).compare_masks(logits, scores, self.MASKS)
         expected = 2 * plain["cross_entropy"] + 3 * plain["dice"] + 4 * plain["score"]
         assert float(other["loss"]) == pytest.approx(float(expected))
 

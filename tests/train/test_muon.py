@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from densevit.train.muon import Muon, matrices, orthogonal
+from densevit.train.muon import Muon, find_matrices, orthogonalize
 from densevit.train.optimizer import build_optimizer
 from densevit.train.options import Options
 
@@ -14,7 +14,7 @@ from densevit.train.options import Options
 @pytest.mark.parametrize("shape", [(16, 64), (64, 16), (48, 432), (32, 32)])
 def test_orthogonal_matrices_have_singular_values_near_one(shape):
     torch.manual_seed(0)
-    values = torch.linalg.svdvals(orthogonal(torch.randn(shape)))
+    values = torch.linalg.svdvals(orthogonalize(torch.randn(shape)))
     assert values.min() > 0.5
     assert values.max() < 1.4
 
@@ -31,7 +31,7 @@ def network() -> nn.Sequential:
 
 def test_only_dense_weights_are_matrices():
     model = network()
-    assert [id(weight) for weight in matrices(model)] == [id(model[1].weight)]
+    assert [id(weight) for weight in find_matrices(model)] == [id(model[1].weight)]
 
 
 def test_the_rest_is_adamw():

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from densevit.train.optimizer import AveragedModel, build_optimizer, learning_rate
+from densevit.train.optimizer import AveragedModel, build_optimizer, compute_learning_rate
 from densevit.train.options import Options
 
 
@@ -28,22 +28,22 @@ def test_decay_on_matrices_only():
 
 def test_the_course_of_the_learning_rate():
     options = Options(steps=110, warmup_steps=10, learning_rate=2.0)
-    assert [learning_rate(step, options) for step in (0, 4, 9)] == pytest.approx([0.2, 1.0, 2.0])
-    assert learning_rate(10, options) == pytest.approx(2.0)
-    assert learning_rate(60, options) == pytest.approx(1.0)
-    assert learning_rate(35, options) == pytest.approx(1 + math.cos(math.pi / 4))
-    assert 0 < learning_rate(109, options) < 1e-3
-    assert learning_rate(110, options) == pytest.approx(0)
-    assert learning_rate(500, options) == pytest.approx(0)
-    course = [learning_rate(step, options) for step in range(10, 111)]
+    assert [compute_learning_rate(step, options) for step in (0, 4, 9)] == pytest.approx([0.2, 1.0, 2.0])
+    assert compute_learning_rate(10, options) == pytest.approx(2.0)
+    assert compute_learning_rate(60, options) == pytest.approx(1.0)
+    assert compute_learning_rate(35, options) == pytest.approx(1 + math.cos(math.pi / 4))
+    assert 0 < compute_learning_rate(109, options) < 1e-3
+    assert compute_learning_rate(110, options) == pytest.approx(0)
+    assert compute_learning_rate(500, options) == pytest.approx(0)
+    course = [compute_learning_rate(step, options) for step in range(10, 111)]
     assert course == sorted(course, reverse=True)
 
 
 def test_no_warmup_and_nothing_but_warmup():
-    assert learning_rate(0, Options(warmup_steps=0, learning_rate=3.0)) == pytest.approx(3.0)
+    assert compute_learning_rate(0, Options(warmup_steps=0, learning_rate=3.0)) == pytest.approx(3.0)
     options = Options(steps=5, warmup_steps=10, learning_rate=1.0)
-    assert learning_rate(4, options) == pytest.approx(0.5)
-    assert learning_rate(10, options) == pytest.approx(1.0)
+    assert compute_learning_rate(4, options) == pytest.approx(0.5)
+    assert compute_learning_rate(10, options) == pytest.approx(1.0)
 
 
 def test_averaged_weights():

@@ -5,6 +5,7 @@ from typing import Literal
 
 import pytest
 
+from densevit.core.errors import UsageError
 from densevit.recipes.camvid import CamVidOptions
 from densevit.train.options import Options, with_settings
 
@@ -86,7 +87,7 @@ def test_no_settings_and_several():
     ],
 )
 def test_errors(setting, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UsageError, match=message):
         with_settings(Extended(), [setting])
 
 
@@ -95,7 +96,7 @@ def test_the_recipes_own_options():
         CamVidOptions(), ["crop=64,96", "loss=hard_pixels", "class_weights=false", "teacher=x.pt", "steps=6"]
     )
     assert got == CamVidOptions(crop=(64, 96), loss="hard_pixels", class_weights=False, teacher="x.pt", steps=6)
-    with pytest.raises(ValueError, match="cross_entropy, hard_pixels"):
+    with pytest.raises(UsageError, match="cross_entropy, hard_pixels"):
         with_settings(CamVidOptions(), ["loss=focal"])
 
 
@@ -109,5 +110,5 @@ def test_the_recipes_own_options():
     ],
 )
 def test_the_recipes_own_errors(setting, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UsageError, match=message):
         with_settings(CamVidOptions(), [setting])

@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 
 from densevit import imaging, masks
 from densevit.checkpoints.loading import load_network
+from densevit.core.errors import InputError, UsageError
 from densevit.data.base import DataError, PromptableSample
+from densevit.evaluate import evaluate_promptable
 from densevit.imaging import Size
 from densevit.recipes import sam_distill, sam_finetune
 from densevit.recipes.sam_distill import DistillOptions
 from densevit.recipes.sam_finetune import FinetuneOptions
 from densevit.tasks.promptable import make_promptable_task
-from densevit.tasks.prompts import prompts_in_frame
+from densevit.tasks.prompts import convert_prompts
 from densevit.train.coverage import Coverage
 from densevit.train.loop import fit
 from densevit.train.mask_losses import MaskLoss
@@ -83,7 +85,7 @@ class TestCoverage:
         cells = Coverage(TASK.content_in_frame(placement), placement.image)(window, y0, x0)
         mask = np.zeros((height, width), bool)
         mask[y0 : y0 + window.shape[0], x0 : x0 + window.shape[1]] = True
-        found = TASK.upsampling(placement).enlarged(cells.astype(np.float32) / 255 - 0.5) > 0
+        found = TASK.upsampling(placement).enlarge(cells.astype(np.float32) / 255 - 0.5) > 0
         np.testing.assert_array_equal(found, mask)
 
 
@@ -91,7 +93,7 @@ class TestPrompts:
     @settings(max_examples=20, deadline=None)
     @given(st.integers(20, 200), st.integers(20, 200), st.integers(0, 2**32), st.booleans())
     def test_points_lie_inside_their_masks(self, height, width, seed, flip):
-        found = images([sample(height, width)], boxes=0.0, flip=flip).prompted(0, seed)
+        found = images([sample(height, width)], boxes=0.0, flip=flip).prompt_image(0, seed)
         objects, tokens = found.labels.shape
         assert objects == 3
         assert 2 <= tokens <= 11
@@ -105,7 +107,7 @@ class TestPrompts:
     @settings(max_examples=20, deadline=None)
     @given(st.integers(20, 200), st.integers(20, 200), st.integers(0, 2**32), st.booleans())
     def test_boxes_are_the_masks_own(self, height, width, seed, flip):
-        found = images([sample(height, width)], boxes=1.0, flip=flip).prompted(0, seed)
+        found = images([sample(height, width)], boxes=1.0, flip=flip).prompt_image(0, seed)
         assert (found.labels == [2, 3]).all()
         for (upper_left, lower_right), cells in zip(found.points, found.masks, strict=True):
             rows, columns = (np.flatnonzero(cells.any(axis=axis)) for axis in (1, 0))
@@ -114,8 +116,8 @@ class TestPrompts:
 
     def test_they_are_what_predicting_makes_of_them(self):
         one = sample()
-        found = images([one], boxes=1.0, flip=False).prompted(0, 0)
-        expected = prompts_in_frame(
+        found = images([one], boxes=1.0, flip=False).prompt_image(0, 0)
+        expected = convert_prompts(
             Size(60, 90), TASK.content_in_frame(TASK.preprocess(one.image)[1]), boxes=one.boxes[:3]
         )
         order = np.lexsort(found.points.reshape(3, 4).T), np.lexsort(expected.points.reshape(3, 4).T)
@@ -124,7 +126,7 @@ class TestPrompts:
     def test_mirrored_images_have_mirrored_masks(self):
         one = sample()
         many = images([one], boxes=1.0)
-        found = [many.prompted(0, seed) for seed in range(8)]
+        found = [many.prompt_image(0, seed) for seed in range(8)]
         image = TASK.preprocess(one.image)[0]["image"][0]
         mirrored = [item for item in found if not np.array_equal(item.image, image)]
         assert 0 < len(mirrored) < 8
@@ -135,30 +137,30 @@ class TestPrompts:
 
     def test_some_of_the_objects(self):
         few = images([sample()], masks=2)
-        seen = [few.prompted(0, seed).masks for seed in range(6)]
+        seen = [few.prompt_image(0, seed).masks for seed in range(6)]
         assert all(len(cells) == 2 for cells in seen)
         assert len({cells.astype(int).sum() for cells in seen}) > 1
 
     def test_images_without_objects_give_way(self):
         many = images([sample(seed=0, empty=True), sample(seed=1, empty=True), sample(seed=2)], flip=False)
         for index in range(3):
-            found = many.prompted(index, 5)
-            np.testing.assert_array_equal(found.image, many.prompted(2, 5).image)
-        with pytest.raises(DataError, match="no image of these data has an object"):
-            images([sample(empty=True)]).prompted(0, 0)
+            found = many.prompt_image(index, 5)
+            np.testing.assert_array_equal(found.image, many.prompt_image(2, 5).image)
+        with pytest.raises(DataError, match="no image of this data has an object"):
+            images([sample(empty=True)]).prompt_image(0, 0)
 
     def test_objects_too_small_for_a_cell_are_left_out(self):
         mask = np.zeros((2000, 2000), bool)
         mask[7, 7] = True
         large = replace(sample(2000, 2000), masks=(masks.encode(mask),))
-        with pytest.raises(DataError, match="could be found"):
-            images([large]).prompted(0, 0)
+        with pytest.raises(DataError, match="large enough to find"):
+            images([large]).prompt_image(0, 0)
 
     @pytest.mark.parametrize(
         "change", [{"masks": 0}, {"points": 0}, {"points": 257}, {"boxes": 1.5}, {"multimask": -0.1}]
     )
     def test_settings_that_cannot_be(self, change):
-        with pytest.raises(ValueError, match=r"must be at least 1|are shares"):
+        with pytest.raises(UsageError, match=r"must be at least 1|are shares"):
             Prompting(**change)
 
 
@@ -236,24 +238,44 @@ class TestModel:
 
 
 class TestBoxScores:
-    def test_they_are_of_the_best_masks_for_the_boxes(self, model):
+    """Validation in training is `eval` by boxes: one protocol, one number."""
+
+    @staticmethod
+    def usable(model):
         from densevit.predict.segment_anything import SegmentAnything
         from densevit.runtimes.eager import EagerRuntime
 
+        return SegmentAnything(TASK, EagerRuntime(model, MANIFEST, device="cpu"), MANIFEST)
+
+    @pytest.mark.parametrize("box", [(200, 200, 300, 300), (5, 5, 5, 40), (7, 9, 7, 9)])
+    def test_the_same_as_eval_for_boxes_without_area_or_outside(self, model, box):
         one = sample()
-        outside = np.array([[200, 200, 300, 300]], np.float32)
-        data = [replace(one, boxes=np.concatenate([one.boxes[:3], outside])), sample(empty=True)]
+        odd = replace(one, boxes=np.concatenate([one.boxes[:3], np.array([box], np.float32)]))
+        data = Listed([odd, sample(empty=True)])
+        expected = evaluate_promptable(self.usable(model), data).metrics
+        assert BoxScores(data, MANIFEST, "cpu")(model) == {k: v for k, v in expected.items() if v is not None}
+
+    def test_they_are_of_the_best_masks_for_the_boxes(self, model):
+        one = sample()
+        data = Listed(
+            [replace(one, masks=one.masks[:3], boxes=one.boxes[:3], areas=one.areas[:3], ids=one.ids[:3])]
+        )
         found = BoxScores(data, MANIFEST, "cpu")(model)
-        use = SegmentAnything(TASK, EagerRuntime(model, MANIFEST, device="cpu"), MANIFEST)
-        answer = use.predict(one.image, boxes=one.boxes[:3], multimask=True).best()
+        answer = self.usable(model).predict(one.image, boxes=one.boxes[:3], multimask=True).best()
         overlaps = [masks.iou(ours.rle, theirs) for ours, theirs in zip(answer, one.masks[:3], strict=True)]
         assert found["iou"] == pytest.approx(100 * np.mean(overlaps), abs=1e-6)
         assert found["iou"] > 0
         assert "iou_large" not in found
 
-    def test_so_many_images(self, model):
-        with pytest.raises(DataError, match="has an object"):
-            BoxScores([sample(empty=True), sample()], MANIFEST, "cpu", images=1)(model)
+    def test_the_first_images_only(self, model):
+        with pytest.raises(InputError, match="object"):
+            BoxScores(Listed([sample(empty=True), sample()]), MANIFEST, "cpu", images=1)(model)
+
+
+class Listed(list):
+    """Samples as a data set."""
+
+    task = "promptable"
 
 
 def write_coco(root):
@@ -330,13 +352,17 @@ class TestRecipe:
     def test_random_weights_only_where_asked_for(self, model, coco, tmp_path):
         assert sam_finetune.recipe(coco, options(scratch=True)).metric == "iou"
         for wrong in ({}, {"scratch": True, "start": str(tmp_path / "start.safetensors")}):
-            with pytest.raises(ValueError, match="start=FILE, or --set scratch=true"):
+            with pytest.raises(UsageError, match="start=FILE, or --set scratch=true"):
                 sam_finetune.recipe(coco, options(**wrong))
 
     def test_weights_of_another_architecture_are_refused(self, model, coco, tmp_path):
-        with pytest.raises(ValueError, match="holds seg-b0, the architecture asked for is sam-l0"):
+        with pytest.raises(
+            UsageError, match="holds seg-b0, but architecture is sam-l0; give the weights of a promptable"
+        ):
             sam_finetune.recipe(coco, options(start=str(tiny.safetensors())))
-        with pytest.raises(ValueError, match="holds sam-l0, the architecture asked for is sam-l1"):
+        with pytest.raises(
+            UsageError, match="holds sam-l0, but architecture is sam-l1; pass --set architecture=sam-l0"
+        ):
             sam_finetune.recipe(coco, options(start=str(tmp_path / "start.safetensors"), architecture="sam-l1"))
 
     def test_parts_of_sa1b_are_folders(self, model, coco):
@@ -352,7 +378,7 @@ class TestRecipe:
         ],
     )
     def test_options_that_cannot_be(self, change, message):
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(UsageError, match=message):
             options(**change)
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from densevit.core.errors import UsageError
 from densevit.data.base import SegmentationSample
 from densevit.models.build import create_model
 from densevit.train import segmentation
@@ -64,7 +65,7 @@ def test_large_sets_are_read_again(monkeypatch):
 def test_class_counts():
     every = np.concatenate([Data()[index].labels.ravel() for index in range(3)])
     expected = [int((every == index).sum()) for index in range(3)]
-    assert Samples(Data(), CPU).class_counts(3).tolist() == expected
+    assert Samples(Data(), CPU).count_classes(3).tolist() == expected
 
 
 def test_batches_keep_images_and_labels_together():
@@ -100,7 +101,7 @@ def test_batches_keep_images_and_labels_together():
 def test_augmentations_that_cannot_be(change, message):
     right = {"crop": (32, 64), "scale": (0.5, 2), "color": 0.4, "target_stride": 2}
     Augmentation(**right)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UsageError, match=message):
         Augmentation(**{**right, **change})
 
 

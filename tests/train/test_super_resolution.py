@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from densevit import imaging
+from densevit.core.errors import InputError, UsageError
 from densevit.recipes import sr_div2k, sr_ffhq, sr_x2
 from densevit.train.loop import fit
 from densevit.train.options import with_settings
@@ -39,7 +40,7 @@ def test_crops_lie_on_each_other(folder, scale):
     assert batch["low"].shape == (16, 3, 16, 16)
     assert batch["high"].shape == (16, 3, 16 * scale, 16 * scale)
     means = torch.nn.functional.avg_pool2d(batch["high"], scale)
-    # what is downscale is near the mean of what it stands for, in whatever way the crop was turned
+    # a downscaled pixel is close to the mean of the pixels it replaces, in every orientation of the crop
     assert (means - batch["low"]).abs().mean() < 0.25 * (means.flip(3) - batch["low"]).abs().mean()
 
 
@@ -50,7 +51,7 @@ def test_copies_enter_once_per_factor(folder):
     assert pairs[1][1].shape == (3, 60, 72)
     # a factor that makes an image smaller than a crop leaves that copy out
     assert len(Pairs(paths, scale=2, copies=(1.0, 0.25), crop=16, device=CPU)) == 4
-    with pytest.raises(ValueError, match="none of 4 images"):
+    with pytest.raises(InputError, match="none of 4 images"):
         Pairs(paths, scale=2, copies=(1.0,), crop=64, device=CPU)
 
 
@@ -69,9 +70,9 @@ def test_a_teachers_images_are_turned_with_the_others(folder):
     parts = SuperResolutionLoss("l1", distillation=0.25)(offset, batch)
     assert parts["loss"] == pytest.approx(0.75 * 0.25 + 0.25 * 0.2, abs=1e-6)
     imaging.save(tiny.image(20, 20), answers / paths[0].name)
-    with pytest.raises(ValueError, match="the teacher's image is"):
+    with pytest.raises(InputError, match="the teacher's image is"):
         Pairs(paths, scale=2, copies=(1.0,), crop=16, device=CPU, teacher=answers)[0]
-    with pytest.raises(ValueError, match="copies must be 1"):
+    with pytest.raises(UsageError, match="copies must be 1"):
         Pairs(paths, scale=2, copies=(1.0, 0.5), crop=16, device=CPU, teacher=answers)
 
 
@@ -120,13 +121,13 @@ def test_checkpoint_from_before_an_option_existed(folder, tmp_path):
     ],
 )
 def test_options_that_cannot_be(change, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UsageError, match=message):
         options(**change)
 
 
 def test_copies_from_the_command_line():
     assert with_settings(options(), ["copies=1.0, 0.75"]).copies == (1.0, 0.75)
-    with pytest.raises(ValueError, match="copies must be a number"):
+    with pytest.raises(UsageError, match="copies must be a number"):
         with_settings(options(), ["copies=1,x"])
 
 
@@ -149,5 +150,5 @@ class TestPublishedSets:
         small = sr_ffhq.FfhqOptions(crop=16, architecture="sr-x2-w0.75", device="cpu")
         assert sr_ffhq.recipe(tmp_path, small).batches.length == 2
         (tmp_path / "60000/60000.png").unlink()
-        with pytest.raises(ValueError, match=r"1 of FFHQ's images are missing, 60000\.png first"):
+        with pytest.raises(InputError, match=r"1 of FFHQ's images are missing, the first is 60000\.png first"):
             sr_ffhq.recipe(tmp_path, small)

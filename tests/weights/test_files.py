@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from densevit.weights import (
     WeightsError,
+    has_weights_suffix,
     hash_file,
     hash_tensors,
     read_tensors,
@@ -91,7 +93,7 @@ def test_truncated_anywhere(tmp_path):
         refused(path)
 
 
-def test_something_behind_the_end(tmp_path):
+def test_bytes_after_the_end(tmp_path):
     path = tmp_path / "x.safetensors"
     write_tensors(path, TENSORS, metadata={})
     path.write_bytes(path.read_bytes() + b"x")
@@ -218,7 +220,7 @@ class TestHash:
             with pytest.raises(WeightsError, match=str(path)):
                 hash_file(path)
 
-    def test_a_file_is_read_once_while_it_stays_as_it_is(self, tmp_path, monkeypatch):
+    def test_an_unchanged_file_is_read_once(self, tmp_path, monkeypatch):
         path = tmp_path / "x"
         read = []
 
@@ -240,10 +242,26 @@ class TestHash:
         assert len(read) == 4
 
 
-def test_tensors_that_lie_otherwise_in_memory(tmp_path):
+def test_tensors_of_any_memory_layout(tmp_path):
     rows = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
     tensors = {"turned": rows.transpose(2, 0, 1), "every_second": rows[:, :, ::2]}
     write_tensors(tmp_path / "a.safetensors", tensors, metadata={})
     found, _ = read_tensors(tmp_path / "a.safetensors")
     for name, tensor in tensors.items():
         np.testing.assert_array_equal(found[name], tensor)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_weights"),
+    [("a.pt", True), ("a.PT", True), ("a.SafeTensors", True), ("a.b.pth", True), ("a.onnx", False), ("pt", False)],
+)
+def test_suffixes_of_weights_in_any_case(name, is_weights):
+    assert has_weights_suffix(Path(name)) == is_weights
+
+
+def test_a_suffix_in_upper_case_is_read(tmp_path):
+    path = tmp_path / "X.SAFETENSORS"
+    write_tensors(path, {"a": np.ones(3, np.float32)}, metadata={"made": "here"})
+    tensors, metadata = read_tensors(path)
+    equal(tensors, {"a": np.ones(3, np.float32)})
+    assert metadata == {"made": "here"}

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import densevit
+from densevit.core.errors import InputError
 from densevit.export import onnx as graph
 from densevit.runtimes.openvino import OpenVINORuntime
 from densevit.weights import graph_cache as cache
@@ -228,12 +229,12 @@ def test_a_copy_under_another_name_is_not_converted_again(folder, conversions, t
     assert len(conversions) == 1
 
 
-def test_touching_what_is_gone_is_no_error(tmp_path):
+def test_marking_a_deleted_graph_is_not_an_error(tmp_path):
     cache.mark_used(tmp_path / "gone.onnx")
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch, conversions):
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setenv("DENSEVIT_CACHE", str(tmp_path / "file"))
-    with pytest.raises((OSError, ValueError), match="file"):
+    with pytest.raises(InputError, match="is a file, not a folder; choose another folder"):
         densevit.load(tiny.safetensors())

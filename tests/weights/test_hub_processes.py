@@ -26,11 +26,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 time.sleep = lambda seconds: None  # between attempts
 {before}
 from densevit import weights
+from densevit.core.errors import DensevitError
 file = weights.HubFile("who/what", "x.pt", *sys.argv[2:])
 answer = {{"before": weights.is_cached(file)}}
 try:
     answer["path"] = str(weights.fetch(file))
-except weights.WeightsError as error:
+except DensevitError as error:
     answer["error"] = str(error)
 answer["after"] = weights.is_cached(file)
 answer["stored"] = [str(p) for p in Path(sys.argv[1]).rglob("*") if p.is_file() and p.stat().st_size > 1000]
@@ -128,7 +129,7 @@ def test_a_process_that_is_ended_midway(hub, home, end):
 
 def test_a_limit_on_the_size_of_files(hub, home):
     limit = f"import resource\nresource.setrlimit({resource.RLIMIT_FSIZE}, (9999, 9999))"
-    assert f"no room for it in {home}/hub (" in fetched(home, hub, before=limit)["error"]
+    assert f"no space for it in {home}/hub (" in fetched(home, hub, before=limit)["error"]
 
 
 class TestDisks:
@@ -159,13 +160,13 @@ class TestDisks:
 
     def test_full(self, hub, home):
         got = self.mounted("-t tmpfs -o size=300k none", home, environment(home, hub))
-        assert f"no room for it in {home}/hub (Not enough free disk space" in got["error"]
+        assert f"no space for it in {home}/hub (0.5 MB needed, 0.3 MB free)" in got["error"]
         assert hub.downloads == []
 
-    def test_full_although_there_seemed_to_be_room(self, hub, home):
+    def test_full_although_there_seemed_to_be_space(self, hub, home):
         lie = "import shutil, types\nshutil.disk_usage = lambda path: types.SimpleNamespace(free=10**9)"
         got = self.mounted("-t tmpfs -o size=300k none", home, environment(home, hub), before=lie)
-        assert f"no room for it in {home}/hub ([Errno 28] No space left" in got["error"]
+        assert f"no space for it in {home}/hub ([Errno 28] No space left" in got["error"]
         assert hub.downloads == [""]
 
     def test_read_only(self, hub, home):

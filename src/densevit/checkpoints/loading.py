@@ -1,4 +1,4 @@
-"""A weights file becomes a network."""
+"""Reads a weights file and builds its network."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from torch import Tensor
 
 from densevit.checkpoints.names import strip_wrapper, to_own_names
 from densevit.checkpoints.state import load_state, read_pickled
+from densevit.core.errors import UsageError
 from densevit.core.manifest import METADATA_KEY, Manifest, describe_mismatch, match_manifest
-from densevit.models.build import Network, build
+from densevit.models.build import Network, build, with_ablations
 from densevit.variants import find_architecture
 from densevit.weights import WEIGHTS_SUFFIXES, WeightsError, hash_tensors, read_tensors
 
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """What a file holds.
+    """The content of a file.
 
     Attributes:
         path: of the file.
         tensors: by the file's names.
-        manifest: of an own file, None where a foreign one does not say what it is.
+        manifest: from the header; None for foreign files, which have none.
     """
 
     path: Path
@@ -32,34 +33,35 @@ class WeightsFile:
 
 
 def read_weights(path: Path) -> WeightsFile:
-    """Reads a file of any origin; an own file's tensors are those that its manifest names.
+    """Reads a file of any origin without running code from it.
 
     Args:
-        path: `.safetensors` (own or foreign), `.pt`, `.pth` or `.bin`.
+        path: `.safetensors` (densevit's or foreign), `.pt`, `.pth` or `.bin`.
 
     Raises:
         WeightsError: missing, damaged or unsafe.
     """
-    if path.suffix not in WEIGHTS_SUFFIXES:
+    suffix = path.suffix.lower()
+    if suffix not in WEIGHTS_SUFFIXES:
         raise WeightsError(f"{path}: not a weights file; its suffix must be one of {', '.join(WEIGHTS_SUFFIXES)}")
-    if path.suffix != ".safetensors":
+    if suffix != ".safetensors":
         return WeightsFile(path, strip_wrapper(read_pickled(path)), None)
     arrays, metadata = read_tensors(path)
-    own = None
+    manifest = None
     if METADATA_KEY in metadata:
-        own = Manifest.from_json(metadata[METADATA_KEY], source=str(path))
-        if own.weights_sha256 != hash_tensors(arrays):
+        manifest = Manifest.from_json(metadata[METADATA_KEY], source=str(path))
+        if manifest.weights_sha256 != hash_tensors(arrays):
             raise WeightsError(
-                f"{path}: its tensors are not those of its header (SHA-256 differs); fetch it again"
+                f"{path}: its tensors do not match its header (SHA-256 differs); fetch the file again"
             )
-    return WeightsFile(path, {name: torch.from_numpy(array).float() for name, array in arrays.items()}, own)
+    return WeightsFile(path, {name: torch.from_numpy(array).float() for name, array in arrays.items()}, manifest)
 
 
 def resolve_manifest(file: WeightsFile, asked: Manifest | None) -> Manifest | None:
-    """What a file's tensors are: as it says itself, as was asked where it says nothing; None where nobody says.
+    """The manifest of a file's tensors: its own, or else the one asked for; None where there is neither.
 
     Raises:
-        WeightsError: it says that it is another model than was asked for.
+        WeightsError: the header describes another model than was asked for.
     """
     if file.manifest is None or asked is None:
         return file.manifest or asked
@@ -75,12 +77,16 @@ def build_network(file: WeightsFile, manifest: Manifest) -> tuple[Network, Manif
         The model in inference mode, fp32, on the CPU, and its manifest.
 
     Raises:
-        WeightsError: the manifest names no known architecture.
+        WeightsError: the architecture in the manifest is unknown.
         WeightsMismatchError: not the tensors of this model.
     """
     try:
-        table = find_architecture(manifest.architecture)
-    except ValueError as error:
+        table = with_ablations(
+            find_architecture(manifest.architecture),
+            multi_scale=manifest.multi_scale,
+            global_attention=manifest.global_attention,
+        )
+    except UsageError as error:
         raise WeightsError(f"{file.path}: {error}; update densevit") from error
     classes = len(manifest.class_names) or None
     network = build(table, classes=classes, in_channels=len(manifest.mean))
@@ -94,8 +100,8 @@ def load_network(path: Path, manifest: Manifest | None) -> tuple[Network, Manife
 
     Args:
         path: as `read_weights`.
-        manifest: what foreign weights are, which do not say it themselves; an own file's header wins, and
-            must then name the same architecture.
+        manifest: of foreign weights, which have none; a file's own header wins, and must then name the same
+            architecture.
 
     Returns:
         As `build_network`.
@@ -108,6 +114,6 @@ def load_network(path: Path, manifest: Manifest | None) -> tuple[Network, Manife
     chosen = resolve_manifest(file, manifest)
     if chosen is None:
         raise WeightsError(
-            f"{path}: does not say what model it is; name it, as in load(NAME, weights={str(path)!r})"
+            f"{path}: does not say which model it holds; name the model, as in load(NAME, weights={str(path)!r})"
         )
     return build_network(file, chosen)

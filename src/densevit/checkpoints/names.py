@@ -1,4 +1,4 @@
-"""Foreign weights enter here: what our tensors are called in official checkpoints and in timm's."""
+"""Foreign weights enter here: the names of our tensors in official checkpoints and in timm's."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from densevit.variants import (
 
 _TINY_VIT_STEM = "image_encoder.patch_embed.seq.0.c.weight"
 _UNUSED = ("image_encoder.norm_head.", "image_encoder.head.")
-"""What MobileSAM's file has and its network does not: the classifier that the encoder was pretrained with."""
+"""In MobileSAM's file, but not in its network: the classifier that the encoder was pretrained with."""
 
 Convention = Literal["own", "official", "timm"]
-"""Whose names a checkpoint's tensors have."""
+"""The naming of a checkpoint's tensors."""
 
 
 def official_name(name: str, table: Architecture) -> str:
@@ -37,7 +37,7 @@ def official_name(name: str, table: Architecture) -> str:
         return _official_backbone(name, table.backbone.family)
     if isinstance(table, SegmentationTable):
         return _official_segmentation_head(name)
-    return _renamed(name, _OFFICIAL_CLASSIFICATION_HEAD)
+    return _rename(name, _OFFICIAL_CLASSIFICATION_HEAD)
 
 
 def timm_name(name: str, table: Architecture) -> str:
@@ -49,7 +49,7 @@ def timm_name(name: str, table: Architecture) -> str:
     if not isinstance(table, ClassificationTable):
         return name
     if name.startswith("head."):
-        return _renamed(name, _TIMM_HEAD)
+        return _rename(name, _TIMM_HEAD)
     name = _official_backbone(name, table.backbone.family).removeprefix("backbone.")
     first = 0 if table.backbone.family == "b" else 1
     stem = "input_stem" if table.backbone.family == "b" else "stages.0"
@@ -60,7 +60,7 @@ def timm_name(name: str, table: Architecture) -> str:
 
 
 def detect_convention(keys: Iterable[str]) -> Convention:
-    """Whose names these are; what nobody else would write counts as our own."""
+    """The naming of these keys; "own" unless they are clearly official or timm's."""
     keys = list(keys)
     if any(".op_list." in key or key == _TINY_VIT_STEM for key in keys):
         return "official"
@@ -68,7 +68,7 @@ def detect_convention(keys: Iterable[str]) -> Convention:
 
 
 def strip_wrapper(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a model that was saved inside PyTorch's wrapper for several devices, under its own names."""
+    """Removes the prefix of a model that was saved inside PyTorch's wrapper for several devices."""
     prefix = "module."
     if not state or not all(name.startswith(prefix) for name in state):
         return state
@@ -76,7 +76,7 @@ def strip_wrapper(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def to_own_names(state: Mapping[str, Tensor], names: Iterable[str], table: Architecture) -> dict[str, Tensor]:
-    """Tensors of any detect_convention under our names; unknown ones keep theirs, for `load_state` to name.
+    """Tensors of any convention under our names; unknown ones keep theirs, for `load_state` to report.
 
     Args:
         state: tensors by the names of a file.
@@ -135,8 +135,8 @@ _TIMM_HEAD = (
 )
 
 
-def _renamed(name: str, rules: tuple[tuple[str, str], ...]) -> str:
-    """By the first rule that fits, and by no other."""
+def _rename(name: str, rules: tuple[tuple[str, str], ...]) -> str:
+    """Applies the first rule that matches, and no other."""
     for ours, theirs in rules:
         renamed, count = re.subn(f"^{ours}", theirs, name)
         if count:

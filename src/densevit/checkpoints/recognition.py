@@ -1,4 +1,4 @@
-"""Which architecture a file's tensors are of, told by their names and shapes alone."""
+"""Recognizes an architecture by the names and shapes of a file's tensors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Recognition:
-    """What fits: an architecture, its class count (0 where it has no classes), channels of its images."""
+    """An architecture with such tensors, its number of classes (0 for none), channels of its images."""
 
     architecture: str
     classes: int
@@ -34,7 +34,7 @@ class Recognition:
 
 
 def recognize(state: Mapping[str, Tensor]) -> Recognition | None:
-    """The architecture whose tensors these are, whatever detect_convention names them; None where none fits.
+    """The architecture that has these tensors, under the names of any convention; None if no one has.
 
     Args:
         state: tensors by the names of the file.
@@ -42,13 +42,13 @@ def recognize(state: Mapping[str, Tensor]) -> Recognition | None:
     for table in ARCHITECTURES.values():
         expected = shapes(table.name)
         found = shapes_of(to_own_names(state, expected, table))
-        if (fitting := _fitting(found, expected, table)) is not None:
-            return fitting
+        if (match := _match(found, expected, table)) is not None:
+            return match
     return None
 
 
 def find_nearest(state: Mapping[str, Tensor]) -> tuple[str, list[str]] | None:
-    """The architecture that most of the tensors are of, and what differs; None where less than half fits any.
+    """The architecture with the fewest differences, and the differences; None if more than half of it differs.
 
     Args:
         state: tensors by the names of the file.
@@ -70,8 +70,8 @@ def shapes(name: str) -> Shapes:
     return shapes_of(network.state_dict())
 
 
-def _fitting(found: Shapes, expected: Shapes, table: Architecture) -> Recognition | None:
-    """The first convolution may take any number of channels, the classifier give any number of classes."""
+def _match(found: Shapes, expected: Shapes, table: Architecture) -> Recognition | None:
+    """The first convolution may have any number of input channels, the classifier any number of classes."""
     if found.keys() != expected.keys():
         return None
     stem, classifier = stem_name(table), classifier_name(table)
@@ -100,7 +100,7 @@ def stem_name(table: Architecture) -> str:
 
 
 def classifier_name(table: Architecture) -> str:
-    """What our names of the classifier's weight and bias begin with; "" where there is none."""
+    """The prefix of our names of the classifier's weight and bias; "" for models without classes."""
     if isinstance(table, (PromptableTable, SuperResolutionTable)):
         return ""
     if isinstance(table, SegmentationTable):

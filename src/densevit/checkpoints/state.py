@@ -1,4 +1,4 @@
-"""Tensors in, tensors out: strict loading, files that are read without running code, own files written."""
+"""Tensors in and out: strict loading, reading without running code, writing densevit's .safetensors format."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ class WeightsMismatchError(InputError):
 
 
 def load_state(model: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
-    """Loads own-named tensors, every one of them and no other; BatchNorm's counters of batches do not matter.
+    """Loads tensors under our names, all of the model's and no others; BatchNorm's batch counters do not matter.
 
     Args:
         model: takes the values, in its own types.
-        state: tensors by own name.
+        state: tensors by our names.
         source: the file's name, for the error.
 
     Raises:
         WeightsMismatchError: missing, unexpected or differently shaped tensors.
-        WeightsError: values that are no finite numbers.
+        WeightsError: infinite values or NaN.
     """
     state = {name: tensor for name, tensor in state.items() if not is_counter(name)}
     if problems := list_differences(shapes_of(state), shapes_of(model.state_dict())):
@@ -55,7 +55,7 @@ def shapes_of(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
 
 
 def list_differences(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> list[str]:
-    """What of the tensors found is not as a model expects it, a phrase each."""
+    """Differences between the tensors found and those a model expects, a phrase each."""
     missing = [f"{name} is missing" for name in expected if name not in found]
     unexpected = [f"{name} is unexpected" for name in found if name not in expected]
     shaped = [
@@ -67,7 +67,7 @@ def list_differences(found: Mapping[str, tuple[int, ...]], expected: Mapping[str
 
 
 def summarize(problems: list[str]) -> str:
-    """The first three, and how many more there are."""
+    """The first three, and the number of the others."""
     more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
     return f"{'; '.join(problems[:3])}{more}"
 
@@ -75,8 +75,8 @@ def summarize(problems: list[str]) -> str:
 def own_tensors(model: nn.Module) -> dict[str, NDArray[np.generic]]:
     """The model's tensors in the precision in which they are stored; counters of batches are left out.
 
-    Only parameters are stored in half precision: a buffer such as the frequencies of a positional encoding is
-    no convolution's weight, and its rounding would move every prompt.
+    Only parameters are stored in half precision: rounding a buffer, such as the frequencies of a positional
+    encoding, would move every prompt.
     """
     learned = {name for name, _ in model.named_parameters()}
     arrays = {
@@ -91,13 +91,14 @@ def own_tensors(model: nn.Module) -> dict[str, NDArray[np.generic]]:
 
 
 def save_own(model: nn.Module, path: Path, manifest: Manifest) -> None:
-    """Writes the model as an own file: safetensors with the manifest in the header.
+    """Writes the model in densevit's .safetensors format, with the manifest in the header.
 
     Raises:
-        ManifestError: the manifest holds what no reader would accept; nothing is written.
+        ManifestError: no reader would accept the manifest; nothing is written.
     """
     tensors = own_tensors(model)
-    header = replace(manifest, weights_precision="fp16", weights_sha256=hash_tensors(tensors)).to_json()
+    digest = hash_tensors(tensors)
+    header = replace(manifest, weights_precision="fp16", weights_sha256=digest, golden=None).to_json()
     Manifest.from_json(header, source=str(path))
     write_tensors(path, tensors, metadata={METADATA_KEY: header})
 
@@ -137,12 +138,13 @@ def read_pickled(path: Path) -> dict[str, Tensor]:
         raise WeightsError(
             f"{path}: refused, it holds more than tensors and could run code; ask its author for safetensors"
         ) from error
+    # torch.load raises nearly anything for damaged data
     except Exception as error:
         raise WeightsError(f"{path}: not a readable checkpoint ({first_line(error)})") from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict) or not state or not all(isinstance(v, Tensor) for v in state.values()):
-        raise WeightsError(f"{path}: holds no table of tensors")
+        raise WeightsError(f"{path}: does not hold a table of tensors")
     if odd := [name for name, tensor in state.items() if not _is_plain(tensor)]:
-        raise WeightsError(f"{path}: {odd[0]} is no plain tensor of real numbers; save plain ones")
+        raise WeightsError(f"{path}: {odd[0]} is not a plain tensor of real numbers; save plain ones")
     return {str(name): tensor for name, tensor in state.items()}

@@ -1,4 +1,4 @@
-"""What every verb does that answers for images: find them, stream them through a model, report, go on."""
+"""What all verbs on images share: find the images, run the model on each, report, go on after errors."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ import typer
 
 from densevit import imaging
 from densevit.cli.progress import progress_bar
+from densevit.core.errors import InputError, UnavailableError
 from densevit.core.messages import one_line
-from densevit.imaging import ImageError, Source
+from densevit.imaging import Source
 from densevit.predict.model import Model
 
 Sources = Annotated[list[str], typer.Argument(help="Images, folders, or patterns such as 'in/**/*.jpg'.")]
-MaxPixels = Annotated[int, typer.Option("--max-pixels", min=1, help="Refuse larger images before decoding them.")]
+MaxPixels = Annotated[
+    int, typer.Option("--max-pixels", min=1, help="Refuse larger images before they are decoded.")
+]
 Row = dict[str, Any]
-"""What is reported of one image: "source", and "error" or the answer."""
+"""The report on one image: "source", and either "error" or the result."""
 
 
 def answer_images(
@@ -27,26 +30,26 @@ def answer_images(
     sources: list[str],
     load: Callable[[], Model[Any]],
     finish: Callable[[Source, Any], Row],
-    line: Callable[[Row], str],
+    format_line: Callable[[Row], str],
     *,
     exclude: Path | None,
     max_pixels: int,
     as_json: bool,
 ) -> None:
-    """Runs a verb over all images; what goes wrong with one is no reason to drop the next.
+    """Runs a verb on all images; an image that fails does not stop the others.
 
     Args:
         title: of the progress bar.
         sources: files, folders, patterns.
-        load: gives the model; called once there is an image.
-        finish: writes one result and says what to report of it.
-        line: what is said of a finished image without `as_json`.
-        exclude: folder in which no image is looked for, the one that results go to.
+        load: returns the model; called once, after at least one image was found.
+        finish: writes one result and returns its part of the report.
+        format_line: the line to print for a finished image without `as_json`.
+        exclude: the folder for the results, in which no images are looked for.
         max_pixels: larger images are refused.
-        as_json: one JSON object on stdout instead of a line per image.
+        as_json: print one JSON object on stdout instead of a line per image.
 
     Raises:
-        typer.Exit: with code 1 where an image failed, or there was none.
+        typer.Exit: with code 1 if an image failed or none was found.
     """
     found, errors = imaging.find_images(sources, exclude=exclude)
     for error in errors:
@@ -59,12 +62,12 @@ def answer_images(
     with progress_bar(title, len(found)) as advance:
         results = model.stream((source.path for source in found), max_pixels=max_pixels)
         for source, result in zip(found, results, strict=True):
-            row = _row(source, result, finish)
+            row = _make_row(source, result, finish)
             rows.append(row)
             if "error" in row:
                 _complain(row["error"])
             elif not as_json:
-                typer.echo(line(row))
+                typer.echo(format_line(row))
             advance()
     failed = len(errors) + sum("error" in row for row in rows)
     if as_json:
@@ -82,16 +85,18 @@ def answer_images(
         raise typer.Exit(1)
 
 
-def _row(source: Source, result: Any, finish: Callable[[Source, Any], Row]) -> Row:
+def _make_row(source: Source, result: Any, finish: Callable[[Source, Any], Row]) -> Row:
     row: Row = {"source": str(source.path)}
-    if isinstance(result, ImageError):
+    if isinstance(result, InputError):
         return row | {"error": str(result)}
     try:
         return row | finish(source, result)
-    except ImageError as error:
-        # what was asked does not fit this image
-        return row | {"error": str(error)}
-    except (OSError, ValueError, MemoryError) as error:
+    except (InputError, UnavailableError) as error:
+        # the prompt or the format does not fit this image, or the file cannot be written
+        message = one_line(error)
+        named = message.startswith(f"{source.path}: ")
+        return row | {"error": message if named else f"{source.path}: {message}"}
+    except (OSError, MemoryError) as error:
         return row | {"error": f"{source.path}: its result cannot be written ({one_line(error)})"}
 
 

@@ -14,6 +14,8 @@ from densevit.cli.options import Device, Json, ModelChoice, Precision, Runtime, 
 from densevit.imaging import Source
 from densevit.tasks.classification import ClassificationResult
 
+EXAMPLE = "densevit classify cat.jpg --top 3"
+
 
 def classify(
     sources: Sources,
@@ -23,15 +25,15 @@ def classify(
     precision: Precision = "auto",
     device: Device = "auto",
     size: WorkingSize = None,
-    top: Annotated[int, typer.Option("--top", min=1, help="How many classes to name.")] = 5,
+    top: Annotated[int, typer.Option("--top", min=1, help="Number of classes to name.")] = 5,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Folder for a JSON file per image; none is written without."),
+        typer.Option("--out", "-o", help="Folder for one JSON file per image. Default: write no files."),
     ] = None,
     max_pixels: MaxPixels = imaging.DEFAULT_MAX_PIXELS,
     as_json: Json = False,
 ) -> None:
-    """What every image shows: the most probable classes."""
+    """Name the most probable classes of every image."""
     load = partial(
         load_model,
         model,
@@ -47,7 +49,7 @@ def classify(
         sources,
         load,
         partial(_finish, out=out, top=top),
-        _line,
+        _format_line,
         exclude=out,
         max_pixels=max_pixels,
         as_json=as_json,
@@ -59,6 +61,6 @@ def _finish(source: Source, result: ClassificationResult, *, out: Path | None, t
     return written | result.to_json(count=top)
 
 
-def _line(row: Row) -> str:
+def _format_line(row: Row) -> str:
     guesses = ", ".join(f"{guess['name']} {100 * guess['probability']:.1f} %" for guess in row["top"])
     return f"{row['source']}  {guesses}"

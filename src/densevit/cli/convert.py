@@ -14,28 +14,30 @@ from densevit.core.packages import require_torch
 from densevit.data.folder import read_classes
 from densevit.zoo import find_model
 
+EXAMPLE = "densevit convert efficientvit_b1_r224.pt b1.safetensors"
+
 
 def convert(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="Official, timm or own weights.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT.safetensors", help="The own file to write.")],
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Official, timm or densevit weights.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT.safetensors", help="The file to write.")],
     model: Annotated[
         str | None,
-        typer.Option("--model", "-m", help="The model that the weights are of, where they do not tell."),
+        typer.Option("--model", "-m", help="The model of these weights, if they do not tell it themselves."),
     ] = None,
     classes: Annotated[
         Path | None,
-        typer.Option("--classes", help="Names of the classes, one a line, as in classes.txt of folder: data."),
+        typer.Option("--classes", help="File with the class names, one per line, as classes.txt of folder data."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Weights of any origin become an own file.
+    """Convert official or timm weights to densevit's .safetensors format.
 
-    It says itself what it is; weights are stored as fp16, in safetensors.
+    The file describes its model in a header; convolution and linear weights are stored as fp16.
     """
     require_torch("converting weights")
     from densevit.checkpoints.conversion import convert as convert_file
 
-    table = None if classes is None else _class_table(classes)
+    table = None if classes is None else _read_class_table(classes)
     entry = None if model is None else find_model(model)
     manifest = convert_file(source, target, entry=entry, classes=table)
     size = target.stat().st_size
@@ -53,6 +55,6 @@ def convert(
         typer.echo(f"{target}  {manifest.name}, {size / 1e6:.1f} MB")
 
 
-def _class_table(path: Path) -> ClassTable:
+def _read_class_table(path: Path) -> ClassTable:
     names, palette = read_classes(path, most=None)
     return ClassTable(names, tuple((int(r), int(g), int(b)) for r, g, b in palette))

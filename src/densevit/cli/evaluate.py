@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -22,52 +22,52 @@ from densevit.cli.options import (
     load_model,
 )
 from densevit.cli.progress import progress_bar
+from densevit.core.errors import InputError, UsageError
 from densevit.core.packages import require_torch
 from densevit.core.processes import Processes, SingleProcess
 from densevit.data.checking import check_samples
 from densevit.data.detections import read_detections
-from densevit.data.table import DATA, KINDS, kind_of, open_data
-from densevit.evaluate import Evaluation, fitting
+from densevit.data.table import DATA, KINDS, open_data, parse_kind
+from densevit.evaluate import Evaluation
 from densevit.evaluate import evaluate as evaluate_model
 from densevit.evaluate.promptable import Prompt
+from densevit.metrics import find_metric_format, format_metric
 from densevit.predict.model import Model
 from densevit.zoo import UnknownModelError, find_model
 
-_VAL_IMAGES = {"coco": 5000, "cityscapes": 500, "ade20k": 2000, "imagenet": 50_000}
-_TITLES = {
-    "miou": "mean IoU",
-    "pixel_accuracy": "pixel accuracy",
-    "top1": "top-1",
-    "top5": "top-5",
-    "psnr_y": "PSNR on Y",
-    "ssim_y": "SSIM on Y",
-    "iou": "mean IoU of masks",
-    "iou_small": "small",
-    "iou_medium": "medium",
-    "iou_large": "large",
-    "ap": "mask AP",
+EXAMPLE = "densevit eval seg-b0-camvid --data camvid:data/camvid"
+_TASK_OF_OPTION = {
+    "--class-map": "segmentation",
+    "--prompt": "promptable",
+    "--clicks": "promptable",
+    "--boxes": "promptable",
 }
-_UNITS = {"psnr_y": "dB", "ssim_y": ""}
-"""Of what is no percentage."""
+_VAL_IMAGES = {"coco": 5000, "cityscapes": 500, "ade20k": 2000, "imagenet": 50_000}
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="A model's name, or a graph or weights file.")],
+    model: Annotated[str, typer.Argument(help="A model's name, or an ONNX or weights file.")],
     data: Annotated[
         str, typer.Option("--data", help=f"KIND:PATH; kinds: {', '.join(DATA)}.", metavar="KIND:PATH")
     ],
-    split: Annotated[str, typer.Option("--split", help="Which part of the data.")] = "val",
+    split: Annotated[str, typer.Option("--split", help="Part of the data set.")] = "val",
     class_map: Annotated[
         Path | None,
-        typer.Option("--class-map", help="JSON list: the data's class of each of the model's classes."),
+        typer.Option("--class-map", help="Segmentation: JSON list, the data's class for each class of the model."),
     ] = None,
-    prompt: Annotated[str, typer.Option("--prompt", help="What objects are asked for by: box or point.")] = "box",
+    prompt: Annotated[
+        str | None, typer.Option("--prompt", help="Promptable models: box (the default) or point.")
+    ] = None,
     clicks: Annotated[
-        int, typer.Option("--clicks", help="With --prompt point: clicks per object, each on the largest error.")
-    ] = 1,
+        int | None,
+        typer.Option("--clicks", help="With --prompt point: clicks per object (1), each on the largest error."),
+    ] = None,
     boxes: Annotated[
         Path | None,
-        typer.Option("--boxes", help="A detector's boxes (COCO results JSON): average precision of their masks."),
+        typer.Option(
+            "--boxes",
+            help="Promptable models: a detector's boxes (COCO results JSON); measures average precision.",
+        ),
     ] = None,
     weights: Weights = None,
     runtime: Runtime = "auto",
@@ -76,36 +76,39 @@ def evaluate(
     size: WorkingSize = None,
     as_json: Json = False,
 ) -> None:
-    """Scores of a model on a data set.
+    """Measure a model's scores on a data set.
 
-    In fp32 unless told otherwise. Under torchrun several processes share the data, with the same result.
+    Computes in fp32 by default. Started with torchrun, several processes share the data and give the same scores.
     """
+    every = {"--class-map": class_map, "--prompt": prompt, "--clicks": clicks, "--boxes": boxes}
+    given = {name: value for name, value in every.items() if value is not None}
     mapping = None if class_map is None else _read_class_map(class_map)
     found = None if boxes is None else read_detections(boxes)
-    kind = kind_of(data)
+    kind = parse_kind(data)
     if not is_file_name(model):
-        # before anything is fetched
-        _require_kind(data, kind, find_model(model).name, find_model(model).task)
+        # before anything is downloaded
+        _check_task(data, kind, given, find_model(model).name, find_model(model).task)
     with _join_processes() as processes:
         samples = open_data(data, split)
         check_samples(samples)
         loaded = load_model(model, weights=weights, runtime=runtime, precision=precision, device=device, size=size)
         manifest = loaded.manifest
-        _require_kind(data, kind, manifest.name, manifest.task)
+        _check_task(data, kind, given, manifest.name, manifest.task)
         steps = len(range(0, len(samples), processes.size)) if processes.rank == 0 else 0
         with progress_bar("eval", steps) as advance:
             evaluation = evaluate_model(
                 loaded,
                 samples,
                 class_map=mapping,
-                prompt=cast("Prompt", prompt),
-                clicks=clicks,
+                prompt=cast("Prompt", prompt or "box"),
+                clicks=1 if clicks is None else clicks,
                 boxes=found,
                 progress=lambda done, total: advance(),
                 processes=processes,
             )
     if processes.rank != 0:
         return
+    is_published_protocol = prompt in (None, "box") and boxes is None
     report = {
         "model": manifest.name,
         "data": data,
@@ -115,28 +118,39 @@ def evaluate(
         "size": str(loaded.task.size),
         "images": evaluation.images,
         "metrics": evaluation.metrics,
-        "published": _published(loaded, kind, split, evaluation) if prompt == "box" and boxes is None else None,
+        "published": _find_published(loaded, kind, split, evaluation) if is_published_protocol else None,
         "seconds": round(evaluation.seconds, 2),
     }
     if as_json:
         typer.echo(json.dumps(report, indent=1))
     else:
-        _show(report)
+        _print_report(report)
 
 
-def _require_kind(data: str, kind: str, model: str, task: str) -> None:
-    if kind not in KINDS.get(task, ()):
-        raise ValueError(
-            f"{data}: kind {kind} is not for {model}, whose task is {task}; kinds that fit: {fitting(task)}"
+def _check_task(data: str, kind: str, given: Mapping[str, object], model: str, task: str) -> None:
+    """Refuses data and options that do not fit; to ignore them would give scores that were not asked for."""
+    kinds = KINDS.get(task, ())
+    if kind not in kinds:
+        raise UsageError(
+            f"{data}: kind {kind} does not fit {model}, whose task is {task}; kinds that fit: {', '.join(kinds)}"
         )
+    if wrong := [option for option in given if _TASK_OF_OPTION[option] != task]:
+        name = wrong[0]
+        raise UsageError(
+            f"{name} is for {_TASK_OF_OPTION[name]} models; the task of {model} is {task}, leave {name} out"
+        )
+    if "--clicks" in given and given.get("--prompt") != "point":
+        raise UsageError("--clicks needs --prompt point")
+    if "--boxes" in given and "--prompt" in given:
+        raise UsageError("--boxes are the prompts; leave --prompt out")
 
 
 @contextmanager
 def _join_processes() -> Iterator[Processes]:
-    """The processes that torchrun started with this one, or this one alone."""
+    """All processes that torchrun started, or this one alone."""
     count = os.environ.get("WORLD_SIZE", "1")
     if not count.isdigit():
-        raise ValueError(f"WORLD_SIZE must be a number of processes, got {count!r}; torchrun sets it")
+        raise UsageError(f"WORLD_SIZE must be the number of processes, got {count!r}; torchrun sets it")
     if int(count) <= 1:
         yield SingleProcess()
         return
@@ -147,17 +161,17 @@ def _join_processes() -> Iterator[Processes]:
         yield processes
 
 
-def _published(model: Model[Any], kind: str, split: str, evaluation: Evaluation) -> dict[str, Any] | None:
-    """The published figures of what was measured, and what they were measured on that this was not.
+def _find_published(model: Model[Any], kind: str, split: str, evaluation: Evaluation) -> dict[str, Any] | None:
+    """The published figures for the measured scores, and "but_on": the conditions in which they differ.
 
-    None where there are none for this data.
+    None if nothing was published for this data.
     """
     manifest = model.manifest
     try:
         entry = find_model(manifest.name)
     except UnknownModelError:
         return None
-    # promptable models know no classes; what is published of them is of COCO's boxes
+    # promptable models have no classes; their published figures are for the boxes of COCO
     measured_on = "coco" if entry.task == "promptable" else entry.data_set
     if measured_on != kind or entry.classes.names != manifest.class_names or split not in ("val", "validation"):
         return None
@@ -172,39 +186,42 @@ def _published(model: Model[Any], kind: str, split: str, evaluation: Evaluation)
     return {**figures, "but_on": differs}
 
 
-def _show(report: dict[str, Any]) -> None:
+def _print_report(report: dict[str, Any]) -> None:
     metrics = dict(report["metrics"])
-    _show_classes(metrics.pop("iou_per_class", {}))
+    _print_classes(metrics.pop("iou_per_class", {}))
     published = report["published"] or {}
     for name, value in metrics.items():
-        if value is None:
-            typer.echo(f"{_TITLES.get(name, name):>20}  absent")
-            continue
-        unit = _UNITS.get(name, "%")
-        digits = 4 if name == "ssim_y" else 2
-        beside = f"   published {published[name]:.{digits}f} {unit}" if name in published else ""
-        if beside and published["but_on"]:
-            beside += f" (on {', '.join(published['but_on'])})"
-        typer.echo(f"{_TITLES.get(name, name):>20}  {value:6.{digits}f} {unit}{beside}".rstrip())
+        beside = ""
+        if name in published and value is not None:
+            beside = f"   published {format_metric(name, published[name])}"
+            if published["but_on"]:
+                beside += f" (on {', '.join(published['but_on'])})"
+        _print_score(find_metric_format(name).title, format_metric(name, value) + beside)
     typer.echo(
         f"{report['model']} on {report['data']} {report['split']}: {report['images']} images at "
         f"{report['size']}, {report['runtime']} {report['precision']}, {report['seconds']:.1f} s"
     )
 
 
-def _show_classes(scores: dict[str, float | None]) -> None:
-    """Best first; a class that occurs neither in labels nor in answers is no part of the mean."""
+def _print_classes(scores: dict[str, float | None]) -> None:
+    """Best first; a class that occurs neither in the labels nor in the predictions does not count in the mean."""
     for name, value in sorted(scores.items(), key=lambda row: -1.0 if row[1] is None else row[1], reverse=True):
-        typer.echo(f"{name:>20}  {'absent' if value is None else f'{value:6.2f} %'}")
+        _print_score(name, format_metric("miou", value))
+
+
+def _print_score(title: str, score: str) -> None:
+    # decimal points in one column, for up to "100.00"
+    number, point, rest = score.partition(".")
+    typer.echo(f"{title:>20}  {number:>3}{point}{rest}" if point else f"{title:>20}  {score}")
 
 
 def _read_class_map(path: Path) -> list[int]:
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: cannot be read as a class map ({error})") from error
+        raise InputError(f"{path}: cannot be read as a class map ({error})") from error
     if isinstance(entries, dict):
         entries = entries.get("map")
     if not isinstance(entries, list):
-        raise ValueError(f"{path}: a class map is a JSON list of integers, one per class of the model")
+        raise InputError(f"{path}: a class map must be a JSON list of integers, one per class of the model")
     return entries

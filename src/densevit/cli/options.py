@@ -7,24 +7,27 @@ from typing import Annotated, Any, cast
 
 import typer
 
+from densevit.core.errors import UsageError
 from densevit.predict.loading import GRAPH_SUFFIX, RuntimeName, load
 from densevit.predict.model import Model
 from densevit.runtimes.base import Precision as RuntimePrecision
 from densevit.weights import WEIGHTS_SUFFIXES
 from densevit.zoo import find_model
 
-ModelChoice = Annotated[str, typer.Option("--model", "-m", help="A model's name, or a graph or weights file.")]
+ModelChoice = Annotated[str, typer.Option("--model", "-m", help="A model's name, or an ONNX or weights file.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")]
 Weights = Annotated[
-    Path | None, typer.Option("--weights", help="Weights file for the named model: official, timm's, or own.")
+    Path | None,
+    typer.Option("--weights", help="Weights file for the named model: official, timm's, or densevit's."),
 ]
-Runtime = Annotated[str, typer.Option("--runtime", help="auto, openvino or eager.")]
+Runtime = Annotated[str, typer.Option("--runtime", help="auto, openvino (CPU) or eager (PyTorch).")]
 Precision = Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
 WorkingSize = Annotated[
     str | None,
     typer.Option(
-        "--size", help="native, short:S, long:S (or :S/M), exact:HxW, published; default: the model's own."
+        "--size",
+        help="Working size: native, short:S, long:S (or :S/M), exact:HxW, published. Default: the model's own.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
@@ -36,7 +39,7 @@ VERBS = {
     "super_resolution": "upscale",
     "promptable": "masks",
 }
-"""Task -> the verb that answers it for images."""
+"""Task -> the verb that runs it on images."""
 
 
 def load_model(
@@ -49,7 +52,7 @@ def load_model(
     size: str | None,
     task: str | None = None,
 ) -> Model[Any]:
-    """`densevit.load` with the options as they came; unknown values are refused there.
+    """`densevit.load` with the options as the user gave them; it checks their values.
 
     Args:
         model: name or file.
@@ -58,13 +61,14 @@ def load_model(
         precision: as `densevit.load`.
         device: as `densevit.load`.
         size: as `densevit.load`.
-        task: the only one that will do, None for any.
+        task: the task that the verb needs, None for any.
 
     Raises:
-        ValueError: as `densevit.load`, or a model of another task; the message says which verb serves it.
+        UsageError: the model has another task; the message names the right verb.
+        DensevitError: as `densevit.load`.
     """
     if not is_file_name(model):
-        # before anything is fetched
+        # before anything is downloaded
         _require_task(find_model(model).name, find_model(model).task, task)
     loaded: Model[Any] = load(
         model,
@@ -80,10 +84,10 @@ def load_model(
 
 def is_file_name(model: str) -> bool:
     """Whether a model is given as a file, and not by its name."""
-    return Path(model).suffix in (GRAPH_SUFFIX, *WEIGHTS_SUFFIXES)
+    return Path(model).suffix.lower() in (GRAPH_SUFFIX, *WEIGHTS_SUFFIXES)
 
 
 def _require_task(name: str, found: str, wanted: str | None) -> None:
     if wanted not in (None, found):
-        remedy = f"use densevit {VERBS[found]}" if found in VERBS else "there is no verb for it yet"
-        raise ValueError(f"{name}: its task is {found}, this verb needs {wanted}; {remedy}")
+        remedy = f"use densevit {VERBS[found]}" if found in VERBS else "no verb runs this task yet"
+        raise UsageError(f"{name}: its task is {found}, this verb needs {wanted}; {remedy}")

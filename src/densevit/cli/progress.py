@@ -1,4 +1,4 @@
-"""A progress bar on stderr, only where somebody watches."""
+"""A progress bar on stderr, shown only on a terminal."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Protocol
 
 
 class Advance(Protocol):
-    """Moves a bar on."""
+    """Moves a progress bar on."""
 
     def __call__(self, steps: int = 1) -> None:
-        """By so many steps."""
+        """Moves it on by this number of steps."""
         ...
 
 
 @contextmanager
 def progress_bar(title: str, total: int) -> Iterator[Advance]:
-    """Yields what is called after each of `total` steps, or after several."""
+    """Shows a bar of `total` steps; yields the function to call after one step or several."""
     if total < 2 or not sys.stderr.isatty():
         yield lambda steps=1: None
         return
-    # rich costs a noticeable part of the start of a command that handles one image
+    # imported here: importing rich would slow down the start of commands without a bar
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

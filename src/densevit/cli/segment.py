@@ -21,8 +21,11 @@ from densevit.cli.options import (
     WorkingSize,
     load_model,
 )
+from densevit.core.errors import UsageError
 from densevit.imaging import Source
 from densevit.tasks.segmentation import FORMATS, Format, SegmentationResult
+
+EXAMPLE = "densevit segment street.jpg --format overlay,labels"
 
 
 def segment(
@@ -35,13 +38,13 @@ def segment(
     size: WorkingSize = None,
     out: Out = Path("out"),
     formats: Annotated[
-        str, typer.Option("--format", "-f", help=f"What to write, with commas: {', '.join(FORMATS)}.")
+        str, typer.Option("--format", "-f", help=f"Files to write, separated by commas: {', '.join(FORMATS)}.")
     ] = "overlay",
     max_pixels: MaxPixels = imaging.DEFAULT_MAX_PIXELS,
     as_json: Json = False,
 ) -> None:
-    """A class for every pixel of every image."""
-    wanted = _formats(formats)
+    """Find the class of every pixel."""
+    wanted = _parse_formats(formats)
     load = partial(
         load_model,
         model,
@@ -57,19 +60,19 @@ def segment(
         sources,
         load,
         partial(_finish, out=out, formats=wanted),
-        _line,
+        _format_line,
         exclude=out,
         max_pixels=max_pixels,
         as_json=as_json,
     )
 
 
-def _formats(text: str) -> list[Format]:
+def _parse_formats(text: str) -> list[Format]:
     chosen = [part.strip() for part in text.split(",") if part.strip()]
     if not chosen:
-        raise ValueError(f"--format names nothing; allowed: {', '.join(FORMATS)}")
+        raise UsageError(f"--format is empty; allowed: {', '.join(FORMATS)}")
     if unknown := [part for part in chosen if part not in FORMATS]:
-        raise ValueError(f"--format {unknown[0]!r} is unknown; allowed: {', '.join(FORMATS)}")
+        raise UsageError(f"--format {unknown[0]!r} is unknown; allowed: {', '.join(FORMATS)}")
     return [form for form in FORMATS if form in chosen]
 
 
@@ -78,6 +81,6 @@ def _finish(source: Source, result: SegmentationResult, *, out: Path, formats: l
     return {"written": [str(path) for path in written], **result.to_json()}
 
 
-def _line(row: Row) -> str:
+def _format_line(row: Row) -> str:
     shares = ", ".join(f"{name} {100 * share:.0f} %" for name, share in list(row["fractions"].items())[:4])
     return f"{' '.join(row['written'])}  {shares}"

@@ -14,8 +14,12 @@ from typing import Annotated, Any
 
 import typer
 
+from densevit.core.errors import InputError, UsageError
 from densevit.core.messages import one_line
 from densevit.core.packages import require_torch
+from densevit.metrics import find_metric_format, format_metric
+
+EXAMPLE = "densevit train camvid --data data/camvid --out runs/camvid --set steps=2000"
 
 
 def train(
@@ -24,71 +28,74 @@ def train(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for weights, checkpoints and logs.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint in --out.")] = False,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change an option of the recipe.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change an option; may be repeated."),
     ] = None,
-    show: Annotated[bool, typer.Option("--show", help="Print the options and stop.")] = False,
+    show: Annotated[bool, typer.Option("--show", help="Print the options and exit.")] = False,
 ) -> None:
     """Train a model by a recipe.
 
-    Run it under torchrun for several processes.
+    Start it with torchrun to use several processes.
     """
     require_torch("training", extra="train")
     from densevit.train.loop import fit
     from densevit.train.options import with_settings
 
-    module = _recipe_module(name)
-    options = with_settings(_options_type(module)(), settings or [])
+    module = _import_recipe(name)
+    options = with_settings(_find_options_type(module)(), settings or [])
     if show:
         typer.echo("\n".join(f"{key}={value}" for key, value in vars(options).items()))
         return
     if data is None or out is None:
-        raise ValueError("a training needs --data and --out")
+        raise UsageError("a training needs --data and --out")
     scores = fit(module.recipe(data, options), out, resume=resume)
     if os.environ.get("RANK", "0") != "0":
         return
     for key, value in scores.items():
-        typer.echo(f"{key:>24}  {value:.2f}")
+        typer.echo(f"{find_metric_format(key).title:>24}  {format_metric(key, value)}")
     typer.echo(f"best weights: {out / 'best.safetensors'}")
 
 
-def _recipe_module(name: str) -> ModuleType:
+def _import_recipe(name: str) -> ModuleType:
     from densevit import recipes
 
-    if name.endswith(".py"):
-        module = _module_of_file(Path(name))
+    if name.lower().endswith(".py"):
+        module = _import_file(Path(name))
     else:
         known = [entry.name for entry in pkgutil.iter_modules(recipes.__path__)]
         if name not in known:
-            raise ValueError(f"unknown recipe {name!r}; known: {', '.join(known)}, or a file NAME.py")
+            raise UsageError(f"unknown recipe {name!r}; known: {', '.join(known)}; or give a file NAME.py")
         module = importlib.import_module(f"densevit.recipes.{name}")
     if not callable(getattr(module, "recipe", None)):
-        raise ValueError(f"{name}: a recipe file defines recipe(data: Path, options: Options) -> Training")
+        raise InputError(f"{name}: a recipe file must define recipe(data: Path, options: Options) -> Training")
     return module
 
 
-def _module_of_file(path: Path) -> ModuleType:
-    # a name that cannot hide an installed module; data classes look their own module up by name
+def _import_file(path: Path) -> ModuleType:
+    # a name that cannot shadow an installed module; dataclasses look up their own module by name
     name = f"densevit_recipe_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if not path.is_file() or spec is None or spec.loader is None:
-        raise ValueError(f"{path}: no such recipe file")
+        raise InputError(f"{path}: no such recipe file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
     except (SyntaxError, ImportError) as error:
-        raise ValueError(f"{path}: cannot be imported ({one_line(error)})") from error
+        raise InputError(f"{path}: cannot be imported ({one_line(error)})") from error
     return module
 
 
-def _options_type(module: ModuleType) -> type[Any]:
-    """The type of the recipe's options is the annotation of its second parameter."""
+def _find_options_type(module: ModuleType) -> type[Any]:
+    """The annotation of the recipe's second parameter is the type of its options."""
     from densevit.train.options import Options
 
     parameters = list(inspect.signature(module.recipe, eval_str=True).parameters.values())
     kind = parameters[1].annotation if len(parameters) == 2 else None
     if not (isinstance(kind, type) and issubclass(kind, Options)):
-        raise ValueError("a recipe's second parameter is annotated with Options or a class derived from it")
+        raise InputError(
+            f"{module.__file__}: the second parameter of recipe() must be annotated with Options or a subclass"
+        )
     return kind

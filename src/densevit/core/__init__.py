@@ -1,1 +1,1 @@
-"""What everything else rests on: errors, manifests, class tables, atomic writes, processes."""
+"""The base of all other packages: errors, manifests, class tables, atomic writes, processes."""

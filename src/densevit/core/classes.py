@@ -10,13 +10,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from densevit.core.errors import UsageError
+
 _TABLES = Path(__file__).parents[1] / "assets" / "classes.json"
 _IMAGENET = Path(__file__).parents[1] / "assets" / "imagenet.json"
 
 
 @dataclass(frozen=True)
 class ClassTable:
-    """One name per class in the order of the network's outputs, and one RGB color where classes are drawn."""
+    """One name per class in the order of the network's outputs, and one RGB color each if classes are drawn."""
 
     names: tuple[str, ...]
     colors: tuple[tuple[int, int, int], ...]
@@ -34,23 +36,23 @@ def read_class_table(data_set: str) -> ClassTable:
     ImageNet's classes have no colors.
 
     Raises:
-        ValueError: another data set.
+        UsageError: another data set.
     """
     if data_set == "imagenet":
-        return ClassTable(tuple(_imagenet()["names"]), ())
+        return ClassTable(tuple(_read_imagenet()["names"]), ())
     tables = json.loads(_TABLES.read_text(encoding="utf-8"))
     if data_set not in tables:
-        raise ValueError(f"no classes known for {data_set!r}; known: {', '.join(sorted([*tables, 'imagenet']))}")
+        raise UsageError(f"no classes known for {data_set!r}; known: {', '.join(sorted([*tables, 'imagenet']))}")
     table = tables[data_set]
     return ClassTable(tuple(table["names"]), tuple((r, g, b) for r, g, b in table["palette"]))
 
 
-def imagenet_wnids() -> tuple[str, ...]:
+def read_imagenet_wnids() -> tuple[str, ...]:
     """WordNet identifiers of ImageNet's 1000 classes, in the order of `read_class_table("imagenet")`."""
-    return tuple(_imagenet()["wnids"])
+    return tuple(_read_imagenet()["wnids"])
 
 
 @cache
-def _imagenet() -> dict[str, list[str]]:
+def _read_imagenet() -> dict[str, list[str]]:
     table: dict[str, list[str]] = json.loads(_IMAGENET.read_text(encoding="utf-8"))
     return table

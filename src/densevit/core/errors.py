@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 class DensevitError(ValueError):
-    """Something that the user can mend; its text is one line."""
+    """Something that the user can fix; its text is one line."""
 
 
 class UsageError(DensevitError):

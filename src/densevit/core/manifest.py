@@ -1,17 +1,17 @@
-"""What a weights or graph file says of itself: the manifest in its header."""
+"""What a weights or graph file says about itself: the manifest in its header."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import math
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal
 
 from densevit.core.errors import InputError
+from densevit.core.manifest_checks import CHECKS, FORMAT_1_KEYS
 
-FORMAT = 1
+FORMAT = 2
 CONVERTER = "3"
 """Version of the way from weights to graph; a cached graph of another version is made again."""
 METADATA_KEY = "densevit"
@@ -19,17 +19,81 @@ METADATA_KEY = "densevit"
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+TaskName = Literal["segmentation", "super_resolution", "promptable", "classification"]
+Padding = Literal["edge", "zero"]
+InputRange = Literal["0..255", "0..1", "normalized"]
+Layout = Literal["NHWC", "NCHW"]
+
 
 class ManifestError(InputError):
-    """The header is missing, or does not say what it must."""
+    """The header is missing or wrong."""
+
+
+@dataclass(frozen=True)
+class InputContract:
+    """How an image must be prepared for a graph, whoever runs it.
+
+    Attributes:
+        padding: what fills the image up to the needed multiple: its edge pixels, or zeros after normalization.
+        input_range: uint8 in 0..255, float32 in 0..1, or float32 normalized by `mean` and `std`.
+        layout: the order of the axes.
+    """
+
+    padding: Padding
+    input_range: InputRange
+    layout: Layout
+
+
+INPUT_CONTRACTS: Mapping[str, InputContract] = {
+    "segmentation": InputContract("edge", "0..255", "NHWC"),
+    "classification": InputContract("edge", "0..255", "NHWC"),
+    "super_resolution": InputContract("edge", "0..1", "NCHW"),
+    "promptable": InputContract("zero", "normalized", "NCHW"),
+}
+"""What the graphs of each task take; a manifest that says anything else is of a later version."""
+
+
+@dataclass(frozen=True)
+class GoldenOutput:
+    """One output of a golden pair.
+
+    Attributes:
+        shape: of the whole output.
+        values: some of its values, evenly spaced in C order.
+    """
+
+    shape: tuple[int, ...]
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class GoldenPair:
+    """Inputs and what a graph must answer in fp32, to check it on a device without the model.
+
+    Attributes:
+        function: of the task's signatures.
+        seed: of `tasks.examples.make_example`, which makes the inputs.
+        shapes: of the inputs, in the order of the signature.
+        outputs: by name.
+        tolerance: largest difference of a value.
+    """
+
+    function: str
+    seed: int
+    shapes: tuple[tuple[int, ...], ...]
+    outputs: Mapping[str, GoldenOutput]
+    tolerance: float
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """Everything that predicting needs beside the tensors."""
+    """Everything that predicting needs beside the tensors.
+
+    `padding`, `input_range` and `layout` follow from the task, see `INPUT_CONTRACTS`.
+    """
 
     name: str  # of the model, such as "seg-b0-camvid"
-    task: Literal["segmentation", "super_resolution", "promptable", "classification"]
+    task: TaskName
     architecture: str  # a key of the variant tables, such as "seg-b0"
     class_names: tuple[str, ...] = ()
     palette: tuple[tuple[int, int, int], ...] = ()  # RGB, one per class
@@ -40,20 +104,47 @@ class Manifest:
     resize: Literal["cv2_cubic", "pil_bilinear", "pil_bicubic"] = "pil_bilinear"  # to the working size
     crop_ratio: float = 1.0  # share of the resized shorter side that a center crop keeps (classification)
     multiple: int = 32  # sides of the network's input are multiples of this, itself one of 16
+    multi_scale: bool = True  # False: the architecture without the aggregated branches of its attention
+    global_attention: bool = True  # False: the architecture without the mixing of tokens
     weights_precision: Literal["fp32", "fp16"] = "fp32"  # the precision of the stored weights
-    verified_precisions: tuple[str, ...] = ("fp32",)  # that lose at most 0.1 points on the validation set
+    precision: Literal["fp32", "fp16", "bf16"] = "fp32"  # the precision of a graph's constants and arithmetic
+    # precisions that lose at most 0.1 points or 0.02 dB, each with what was measured in it
+    verified_precisions: Mapping[str, Mapping[str, float]] = field(default_factory=lambda: {"fp32": {}})
     weights_sha256: str = ""  # of the tensors, see weights.hash_tensors
     converter: str = ""  # version that made the graph; "" for weights
-    licence: str = "unknown"
-    metrics: dict[str, float] = field(default_factory=dict)  # measured by us, e.g. {"camvid/val/miou": 70.0}
+    code_licence: str = "Apache-2.0"
+    licence: str = "unknown"  # of the weights
+    data_licence: str = "unknown"  # of what the weights were trained on
+    metrics: Mapping[str, float] = field(default_factory=dict)  # measured by us, e.g. {"camvid/val/miou": 70.0}
+    golden: GoldenPair | None = None
+
+    @property
+    def padding(self) -> Padding:
+        """See `InputContract`."""
+        return INPUT_CONTRACTS[self.task].padding
+
+    @property
+    def input_range(self) -> InputRange:
+        """See `InputContract`."""
+        return INPUT_CONTRACTS[self.task].input_range
+
+    @property
+    def layout(self) -> Layout:
+        """See `InputContract`."""
+        return INPUT_CONTRACTS[self.task].layout
 
     def to_json(self) -> str:
-        """One line of JSON."""
-        return json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, sort_keys=True)
+        """One line of JSON, the same for equal manifests."""
+        contract = dataclasses.asdict(INPUT_CONTRACTS[self.task])
+        return json.dumps({"format": FORMAT, **dataclasses.asdict(self), **contract}, sort_keys=True)
 
     @staticmethod
     def from_json(text: str, *, source: str) -> Manifest:
-        """Reads and checks what `to_json` wrote.
+        """Reads and checks what `to_json` of this version or of an earlier one wrote.
+
+        Args:
+            text: the header; it may come from anywhere.
+            source: names the file in errors.
 
         Raises:
             ManifestError: not a manifest, or one of a later format.
@@ -62,18 +153,34 @@ class Manifest:
             values = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise ManifestError(f"{source}: its densevit header is not JSON ({type(error).__name__})") from error
-        if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
-            raise ManifestError(f"{source}: its densevit header is not of format {FORMAT}; update densevit")
-        return _checked(values, source)
+        version = values.pop("format", None) if isinstance(values, dict) else None
+        if type(version) is not int or version < 1:
+            raise ManifestError(f"{source}: its densevit header has no valid format number; export it again")
+        if version > FORMAT:
+            raise ManifestError(
+                f"{source}: its densevit header is of format {version}, newer than {FORMAT}; update densevit"
+            )
+        known = FORMAT_1_KEYS if version == 1 else CHECKS.keys()
+        if unknown := sorted(values.keys() - known):
+            raise ManifestError(
+                f"{source}: its densevit header has an unknown entry {repr(unknown[0])[:60]}; update densevit"
+            )
+        if version == 1 and isinstance(listed := values.get("verified_precisions"), list):
+            # format 1 lists names alone; what is no name stays, for the checks to refuse
+            values["verified_precisions"] = {name if isinstance(name, str) else "": {} for name in listed}
+        return _build(values, source)
 
 
 def match_manifest(own: Manifest, asked: Manifest) -> Manifest | None:
-    """What a file that describes itself is, where a model was asked for by name; None if it is another model.
+    """The manifest to use for a file that describes itself, where a model was asked for by name.
 
     The same architecture with the same classes will do, and the file's header tells the rest. A classifier's
-    name says its resolution too, so that one takes the sizes of the name asked for.
+    name says its resolution too, so it takes the sizes of the name asked for.
+
+    Returns:
+        None if the file holds another model.
     """
-    if (own.architecture, own.class_names) != (asked.architecture, asked.class_names):
+    if _identify(own) != _identify(asked):
         return None
     if own.name == asked.name or asked.task != "classification":
         return own
@@ -81,18 +188,15 @@ def match_manifest(own: Manifest, asked: Manifest) -> Manifest | None:
 
 
 def describe_mismatch(source: object, own: Manifest, asked: Manifest) -> str:
-    """An error for a file that describes itself as something else."""
-
-    def said(manifest: Manifest) -> str:
-        return f"{manifest.architecture} with {len(manifest.class_names)} classes ({manifest.name})"
-
+    """The error for a file that describes itself as something else."""
     return (
-        f"{source}: holds {said(own)}, {said(asked)} was asked for; to use it as what it is, give it as the model"
+        f"{source}: holds {_describe(own)}, but {_describe(asked)} was asked for; to use the file anyway, give it "
+        "as the model"
     )
 
 
 def super_resolution_manifest(name: str, architecture: str, licence: str = "Apache-2.0") -> Manifest:
-    """What all super-resolution models have in common: images at their own size, in 0..1 as they are."""
+    """What all super-resolution models share: images at their own size, in 0..1 as they are."""
     return Manifest(
         name=name,
         task="super_resolution",
@@ -104,66 +208,46 @@ def super_resolution_manifest(name: str, architecture: str, licence: str = "Apac
     )
 
 
-_TASKS = get_args(get_type_hints(Manifest)["task"])
-_RESIZES = get_args(get_type_hints(Manifest)["resize"])
-_WEIGHTS_PRECISIONS = get_args(get_type_hints(Manifest)["weights_precision"])
-_MAX_CLASSES = 65_536
-
-# What each entry of a header must be: the header comes from a file, and the file from anywhere.
-_CHECKS: dict[str, Callable[[Any], bool]] = {
-    "name": lambda value: _is_text(value),
-    "task": lambda value: value in _TASKS,
-    "architecture": lambda value: _is_text(value),
-    "class_names": lambda value: _is_list(value, _is_text) and len(value) <= _MAX_CLASSES,
-    "palette": lambda value: _is_list(value, _is_color),
-    "mean": lambda value: _is_list(value, _is_number) and 1 <= len(value) <= 1024,
-    "std": lambda value: _is_list(value, _is_number) and all(entry > 0 for entry in value),
-    "size": lambda value: _is_text(value),
-    "published_size": lambda value: _is_text(value),
-    "resize": lambda value: value in _RESIZES,
-    "crop_ratio": lambda value: _is_number(value) and 0 < value <= 1,
-    "multiple": lambda value: type(value) is int and 16 <= value <= 1024 and value % 16 == 0,
-    "weights_precision": lambda value: value in _WEIGHTS_PRECISIONS,
-    "verified_precisions": lambda value: _is_list(value, _is_text),
-    "weights_sha256": lambda value: (isinstance(value, str) and value.isalnum()) or value == "",
-    "converter": lambda value: value == "" or _is_text(value),
-    "licence": lambda value: _is_text(value),
-    "metrics": lambda value: isinstance(value, dict) and all(map(_is_number, value.values())),
-}
+def _identify(manifest: Manifest) -> tuple[object, ...]:
+    return manifest.architecture, manifest.multi_scale, manifest.global_attention, manifest.class_names
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= 1000 and value.isprintable()
+def _describe(manifest: Manifest) -> str:
+    switches = {"multi_scale": manifest.multi_scale, "global_attention": manifest.global_attention}
+    without = "".join(f" without {name}" for name, on in switches.items() if not on)
+    return f"{manifest.architecture}{without} with {len(manifest.class_names)} classes ({manifest.name})"
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_list(value: Any, check: Callable[[Any], bool]) -> bool:
-    return isinstance(value, list) and all(map(check, value))
-
-
-def _is_color(value: Any) -> bool:
-    return _is_list(value, lambda level: type(level) is int and 0 <= level <= 255) and len(value) == 3
-
-
-def _checked(values: dict[str, Any], source: str) -> Manifest:
-    if unknown := sorted(values.keys() - _CHECKS.keys()):
-        raise ManifestError(f"{source}: its densevit header has an unknown entry {unknown[0]!r}; update densevit")
+def _build(values: dict[str, Any], source: str) -> Manifest:
     for name, value in values.items():
-        if not _CHECKS[name](value):
+        if not CHECKS[name](value):
             raise ManifestError(f"{source}: {name} in its densevit header is not allowed: {repr(value)[:60]}")
+    stated = {name: values.pop(name) for name in ("padding", "input_range", "layout") if name in values}
     try:
-        manifest = Manifest(**{name: _tuples(value) for name, value in values.items()})
+        manifest = Manifest(**{name: _freeze(value) for name, value in values.items() if name != "golden"})
     except TypeError as error:
         raise ManifestError(f"{source}: its densevit header is incomplete ({error})") from error
+    for name, value in stated.items():
+        if value != getattr(manifest, name):
+            raise ManifestError(
+                f"{source}: {name} {value!r} is not known for a {manifest.task} model; update densevit"
+            )
     if manifest.palette and len(manifest.palette) != len(manifest.class_names):
         raise ManifestError(f"{source}: {len(manifest.palette)} colors for {len(manifest.class_names)} classes")
     if len(manifest.mean) != len(manifest.std):
         raise ManifestError(f"{source}: {len(manifest.mean)} means for {len(manifest.std)} deviations")
-    return manifest
+    golden = values.get("golden")
+    return manifest if golden is None else replace(manifest, golden=_build_golden(golden))
 
 
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(entry) for entry in value) if isinstance(value, list) else value
+def _build_golden(values: dict[str, Any]) -> GoldenPair:
+    outputs = {
+        name: GoldenOutput(**{key: _freeze(entry) for key, entry in output.items()})
+        for name, output in values["outputs"].items()
+    }
+    shapes = _freeze(values["shapes"])
+    return GoldenPair(values["function"], values["seed"], shapes, outputs, values["tolerance"])
+
+
+def _freeze(value: Any) -> Any:
+    return tuple(map(_freeze, value)) if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""Optional packages: what a torch-free install lacks, and how to get it."""
+"""Optional packages: which ones a torch-free install lacks, and how to install them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from densevit.core.errors import UnavailableError
 
 
 def require_packages(purpose: str, *packages: str, extra: str) -> None:
-    """Refuses what cannot be done without some packages.
+    """Raises an error if packages are missing.
 
     Args:
         purpose: what needs them, for the message.
-        packages: names to import.
-        extra: of densevit, which installs them.
+        packages: their import names.
+        extra: the extra of densevit that installs them.
 
     Raises:
         UnavailableError: at least one is not installed; names the missing ones and the command that installs them.

@@ -1,4 +1,4 @@
-"""Several processes that evaluate one data set together: what an evaluation needs to know of them."""
+"""Several processes that evaluate one data set together, as an evaluation sees them."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ class Processes(Protocol):
 
     @property
     def rank(self) -> int:
-        """0 for the one that reports."""
+        """Number of this process from 0; rank 0 reports."""
         ...
 
     @property
     def size(self) -> int:
-        """How many processes."""
+        """Number of processes."""
         ...
 
     def sum(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The sum of all processes' counts, of one shape; every one of them must call, and all get it.
+        """The sum of all processes' counts, which have the same shape; every process must call this and gets it.
 
         Raises:
-            ProcessLostError: one of them ended or does not answer.
+            ProcessLostError: another process ended or does not answer.
         """
         ...
 
 
 @dataclass(frozen=True)
 class SingleProcess:
-    """One process."""
+    """A process that evaluates alone."""
 
     rank: int = 0
     size: int = 1

@@ -1,4 +1,4 @@
-"""The processes that torchrun started, joined by gloo on the CPU: evaluation only sums a few counts."""
+"""The processes that torchrun started, connected by gloo on the CPU: evaluation only sums a few counts."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
 
+from densevit.core.errors import UsageError
 from densevit.core.messages import first_line
 from densevit.core.processes import ProcessLostError
 
 TIMEOUT = timedelta(minutes=30)
-"""How long the processes wait for the slowest of them; one that ends is noticed at once."""
+"""The processes wait this long for the slowest one; they notice at once when one ends."""
 _VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -32,14 +33,14 @@ class GlooProcesses:
         """The sum of all processes' counts.
 
         Raises:
-            ProcessLostError: one of them ended or does not answer.
+            ProcessLostError: another process ended or does not answer.
         """
         total = torch.from_numpy(counts.copy())
         try:
             dist.all_reduce(total)
         except RuntimeError as error:
             raise ProcessLostError(
-                f"process {self.rank} of {self.size}: another process ended or does not answer, see its message "
+                f"rank {self.rank} of {self.size}: another process ended or does not answer; see its message "
                 f"({first_line(error)})"
             ) from error
         return total.numpy()
@@ -47,20 +48,22 @@ class GlooProcesses:
 
 @contextmanager
 def join_processes(timeout: timedelta = TIMEOUT) -> Iterator[GlooProcesses]:
-    """Joins the processes that torchrun started, and leaves them; an error here does not wait for the others.
+    """Joins the processes that torchrun started, and leaves them; after an error it does not wait for the others.
 
     Raises:
-        ValueError: not started by torchrun.
-        ProcessLostError: the others do not come.
+        UsageError: not started by torchrun.
+        ProcessLostError: the other processes do not join.
     """
     if missing := [name for name in _VARIABLES if name not in os.environ]:
-        raise ValueError(
+        raise UsageError(
             f"WORLD_SIZE is set, {missing[0]} is not: start several processes with torchrun, or unset WORLD_SIZE"
         )
     try:
         dist.init_process_group("gloo", timeout=timeout)
     except RuntimeError as error:  # the store's errors are RuntimeErrors too
-        raise ProcessLostError(f"the other processes do not come ({first_line(error)})") from error
+        raise ProcessLostError(
+            f"the other processes did not join ({first_line(error)}); see their messages"
+        ) from error
     try:
         yield GlooProcesses(dist.get_rank(), dist.get_world_size())
     finally:

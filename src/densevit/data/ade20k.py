@@ -1,4 +1,4 @@
-"""ADE20K as its scene parsing challenge gives it: 150 classes (Zhou et al. 2017, ADEChallengeData2016.zip)."""
+"""ADE20K in its scene parsing version: 150 classes (Zhou et al. 2017, ADEChallengeData2016.zip)."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from pathlib import Path
 from densevit.core.classes import read_class_table
 from densevit.data.base import DataError, SegmentationSample, read_label_image, read_pair
 from densevit.data.layout import check_labels, describe_contents, list_folders, require_folder
-from densevit.data.values import classes_of_values, value_table
+from densevit.data.values import make_value_table, map_values
 
 _NAME = "ADEChallengeData2016"
 _FOLDERS = {"train": "training", "val": "validation"}
-_TABLE = value_table({value: value - 1 for value in range(1, 151)}, ignored=[0])
+_TABLE = make_value_table({value: value - 1 for value in range(1, 151)}, ignored=[0])
 _FULL = (
-    "this looks like the full ADE20K, whose classes are thousands and whose labels are colored *_seg.png; "
-    f"the 150 classes are those of {_NAME}.zip"
+    "this looks like the full ADE20K, which has thousands of classes and colored labels *_seg.png; "
+    f"use {_NAME}.zip, which has the 150 classes"
 )
 
 
 class ADE20K:
-    """`root/images/{training,validation}/*.jpg` with `root/annotations/{training,validation}/*.png`.
+    """ADE20K: `root/images/{training,validation}/*.jpg` and `root/annotations/{training,validation}/*.png`.
 
-    Values 1..150 are the classes, 0 is ignored.
+    Label values 1..150 are the classes, 0 is ignored.
 
     Args:
-        root: ADEChallengeData2016, or the folder that holds it.
-        split: "train" or "val"; "training" and "validation" are accepted too.
+        root: ADEChallengeData2016, or the folder that contains it.
+        split: "train" or "val"; "training" and "validation" are accepted as well.
 
     Raises:
-        DataError: the folders are not there, an image has no labels, or it is the full ADE20K.
+        DataError: a folder is missing, an image has no labels, or it is the full ADE20K.
     """
 
     def __init__(self, root: Path, split: str) -> None:
@@ -52,25 +52,25 @@ class ADE20K:
             )
         labels = root / "annotations" / inner
         self.annotations = [labels / f"{path.stem}.png" for path in self.images]
-        beside = any((folder / f"{path.stem}_seg.png").is_file() for path in self.images[:1])
-        if beside or next(labels.glob("*_seg.png"), None) is not None:
-            raise DataError(f"{folder if beside else labels}: {_FULL}")
+        colored = any((folder / f"{path.stem}_seg.png").is_file() for path in self.images[:1])
+        if colored or next(labels.glob("*_seg.png"), None) is not None:
+            raise DataError(f"{folder if colored else labels}: {_FULL}")
         check_labels(self.annotations, folder=labels, remedy=f"unpack {_NAME}.zip again; it holds both folders")
 
     def __len__(self) -> int:
-        """How many samples."""
+        """Number of samples."""
         return len(self.images)
 
     def __getitem__(self, index: int) -> SegmentationSample:
         """Reads one sample; value 0 becomes 255, value v class v - 1.
 
         Raises:
-            DataError: labels that are not the challenge's, or of another size than the image.
+            DataError: the labels have other values, or another size than the image.
         """
         path = self.annotations[index]
         values = read_label_image(path, remedy=_FULL)
-        allowed = f"the challenge's are 0..150; take annotations/ of {_NAME}.zip as it is"
-        labels = classes_of_values(values, _TABLE, path=path, allowed=allowed)
+        allowed = f"the allowed values are 0..150; use annotations/ of {_NAME}.zip unchanged"
+        labels = map_values(values, _TABLE, path=path, allowed=allowed)
         return read_pair(path.stem, self.images[index], path, labels)
 
 

@@ -1,4 +1,4 @@
-"""Average precision of masks, as COCO's evaluation has it."""
+"""Average precision of masks as defined by COCO."""
 
 from __future__ import annotations
 
@@ -11,44 +11,50 @@ from densevit.data.base import DataError
 from densevit.data.detections import MaskDetection
 from densevit.data.instances import Annotation, Instances, read_instances
 from densevit.data.json_files import Fields
+from densevit.imaging import Size
 
 MOST_PER_IMAGE = 100
-"""So many detections of an image and category count, those of the highest scores."""
+"""Only this number of detections per image and category counts, those with the highest scores."""
 
 
 def average_precision(annotations: Path, detections: Sequence[MaskDetection]) -> dict[str, float | None]:
     """COCO's average precision of masks over all images of an annotation file.
 
     Args:
-        annotations: such as instances_val2017.json.
-        detections: of any number of images, each no more than `MOST_PER_IMAGE` per category.
+        annotations: COCO annotations, such as instances_val2017.json.
+        detections: detections in any of the images; at most `MOST_PER_IMAGE` per image and category count.
 
     Returns:
         `ap` (mean over IoU thresholds 0.5, 0.55 ... 0.95 and categories), `ap50`, `ap75`, `ap_small`, `ap_medium`,
-        `ap_large` in percent; None where no object is of that size.
+        `ap_large` in percent; None if no object has that size.
 
     Raises:
-        DataError: not such a file, LVIS's, a detection of an image or category that is not in it, a mask of
-            another size than its image, or pycocotools is missing.
+        DataError: the annotations are invalid or LVIS's; a detection has an unknown image or category, or a mask
+            whose size is not that of its image.
+        UnavailableError: pycocotools is not installed.
     """
     coco_tools.require_coco_tools("average precision")
-    instances = read_instances(annotations, _not_lvis)
-    truth = [_object(annotation, instances) for objects in instances.objects.values() for annotation in objects]
-    found = [_detection(detection, instances) for detection in detections]
+    instances = read_instances(annotations, _refuse_lvis)
+    truth = [
+        _convert_annotation(annotation, instances)
+        for objects in instances.objects.values()
+        for annotation in objects
+    ]
+    found = [_convert_detection(detection, instances) for detection in detections]
     sizes = {number: image.size for number, image in instances.images.items()}
     return coco_tools.mask_precision(sizes, instances.categories, truth, found)
 
 
-def _not_lvis(entry: Fields) -> str:
+def _refuse_lvis(entry: Fields) -> str:
     if entry.get("neg_category_ids") is not None:
         raise DataError(
-            f"{entry.where}: this is LVIS, which is not annotated for all categories everywhere; its own average "
-            "precision is not there, take intersection over union with boxes or points of the annotations"
+            f"{entry.where}: this is LVIS, which annotates only some categories per image; its average precision "
+            "is not supported, so measure IoU with --prompt box or point instead"
         )
     return ""
 
 
-def _object(annotation: Annotation, instances: Instances) -> dict[str, Any]:
+def _convert_annotation(annotation: Annotation, instances: Instances) -> dict[str, Any]:
     size = instances.images[annotation.image_id].size
     return {
         "image_id": annotation.image_id,
@@ -59,15 +65,17 @@ def _object(annotation: Annotation, instances: Instances) -> dict[str, Any]:
     }
 
 
-def _detection(detection: MaskDetection, instances: Instances) -> dict[str, Any]:
+def _convert_detection(detection: MaskDetection, instances: Instances) -> dict[str, Any]:
     image = instances.images.get(detection.image_id)
     if image is None or detection.category_id not in instances.categories:
         raise DataError(
-            f"a detection is of image {detection.image_id} and category {detection.category_id}; "
-            f"not both are in {instances.path}"
+            f"a detection has image {detection.image_id} and category {detection.category_id}, "
+            f"which are not both in {instances.path}"
         )
     if detection.mask.size != tuple(image.size):
-        raise DataError(f"a detection in image {image.id} is {detection.mask.size}, the image {tuple(image.size)}")
+        raise DataError(
+            f"a detection's mask is {Size(*detection.mask.size)}, but image {image.id} is {image.size}"
+        )
     return {
         "image_id": detection.image_id,
         "category_id": detection.category_id,

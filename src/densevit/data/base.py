@@ -1,30 +1,34 @@
-"""What a data set is, and how its label images are read."""
+"""The interface of data sets, and how their label images are read."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from densevit import imaging
 from densevit.core.errors import InputError
 from densevit.core.messages import first_line
-from densevit.imaging import Size
+from densevit.imaging import ImageError, Size
+from densevit.imaging.reading import decode, open_image
 from densevit.masks import RLE
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
 
 _LOSSLESS = ("PNG", "TIFF", "BMP", "GIF")
 """Formats of label images: JPEG would change the values."""
 
+_AS_PUBLISHED = "take the file as it was published"
+
 
 class DataError(InputError):
-    """A data set is not laid out as it should be; the message says what was looked for and where."""
+    """A data set has another layout than expected; the message says what was looked for and where."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class ClassificationSample:
 
 @dataclass(frozen=True)
 class HighResolutionSample:
-    """One image, (H, W, 3) uint8 RGB, that super-resolution is to restore."""
+    """One image, (H, W, 3) uint8 RGB, that super-resolution has to restore."""
 
     name: str
     image: NDArray[np.uint8]
@@ -55,14 +59,14 @@ class HighResolutionSample:
 
 @dataclass(frozen=True)
 class PromptableSample:
-    """One image and the objects that are outlined in it, N of them, of which there may be none.
+    """One image and the N objects outlined in it; N may be 0.
 
     Attributes:
         name: of the image's file.
         image: (H, W, 3) uint8 RGB.
-        masks: one of (H, W) per object.
-        boxes: (N, 4) float32 (x0, y0, x1, y1) in pixels, as annotated: not whole, a little off the masks' own.
-        areas: (N,) float64 in pixels, as annotated: of COCO's polygons, not of their pixels.
+        masks: one (H, W) mask per object.
+        boxes: (N, 4) float32 (x0, y0, x1, y1) in pixels, as annotated: fractions, slightly off the masks' boxes.
+        areas: (N,) float64 in pixels, as annotated: areas of COCO's polygons, not numbers of pixels.
         ids: (N,) int64 numbers of the annotations.
         image_id: the image's number.
     """
@@ -84,7 +88,7 @@ class SegmentationData(Protocol):
     palette: NDArray[np.uint8]
 
     def __len__(self) -> int:
-        """How many samples."""
+        """Number of samples."""
         ...
 
     def __getitem__(self, index: int) -> SegmentationSample:
@@ -98,7 +102,7 @@ class ClassificationData(Protocol):
     class_names: tuple[str, ...]
 
     def __len__(self) -> int:
-        """How many samples."""
+        """Number of samples."""
         ...
 
     def __getitem__(self, index: int) -> ClassificationSample:
@@ -110,7 +114,7 @@ class HighResolutionData(Protocol):
     """Images without labels, read one at a time."""
 
     def __len__(self) -> int:
-        """How many samples."""
+        """Number of samples."""
         ...
 
     def __getitem__(self, index: int) -> HighResolutionSample:
@@ -123,13 +127,13 @@ class PromptableData(Protocol):
     """Images with outlined objects, read one at a time.
 
     Attributes:
-        task: "promptable", by which such data are told from other images without classes.
+        task: "promptable", which tells such data from other images without classes.
     """
 
     task: Literal["promptable"]
 
     def __len__(self) -> int:
-        """How many samples."""
+        """Number of samples."""
         ...
 
     def __getitem__(self, index: int) -> PromptableSample:
@@ -138,7 +142,7 @@ class PromptableData(Protocol):
 
 
 AnyData = SegmentationData | ClassificationData | HighResolutionData | PromptableData
-"""Whatever a model can be evaluated on."""
+"""All data that a model can be evaluated on."""
 
 
 def read_label_image(path: Path, *, remedy: str = "turn colors into class indices first") -> NDArray[np.uint8]:
@@ -151,9 +155,10 @@ def read_label_image(path: Path, *, remedy: str = "turn colors into class indice
     Raises:
         DataError: not such an image.
     """
-    with _opened(path) as image:
+    with _open_lossless(path) as image:
         if image.mode not in ("L", "P"):
             raise DataError(f"{path}: label images have one 8-bit channel, this one is {image.mode}; {remedy}")
+        decode(image)
         return np.array(image)
 
 
@@ -163,34 +168,43 @@ def read_color_labels(path: Path) -> NDArray[np.uint8]:
     Raises:
         DataError: not a lossless RGB image.
     """
-    with _opened(path) as image:
+    with _open_lossless(path) as image:
         if image.mode != "RGB":
-            raise DataError(f"{path}: these label images are RGB, one color per class; got {image.mode}")
+            raise DataError(
+                f"{path}: these label images are RGB, one color per class, this one is {image.mode}; "
+                f"{_AS_PUBLISHED}"
+            )
+        decode(image)
         return np.array(image)
 
 
-def image_size(path: Path) -> Size:
-    """(height, width) from the header of a PNG or TIFF image; nothing is decoded.
+def read_size(path: Path) -> Size:
+    """(height, width) from the header of a PNG or TIFF image; no pixel is decoded.
 
     Raises:
-        DataError: not such an image, or too large a one.
+        DataError: not such an image, or one that is too large.
     """
-    with _opened(path, "image") as image:
+    with _open_lossless(path, "image") as image:
         return Size(image.height, image.width)
 
 
 @contextmanager
-def _opened(path: Path, what: str = "label image") -> Iterator[Image.Image]:
+def _open_lossless(path: Path, what: str = "label image") -> Iterator[PillowImage]:
+    """Open a lossless image; its pixels are not decoded."""
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of sizes that could be an attack, and refuses twice that
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=_LOSSLESS) as image:
-                yield image
-    except DataError:
-        raise
-    except Exception as error:  # a decoder raises some ten kinds on damaged data
-        raise DataError(f"{path}: cannot be read as a {what} ({first_line(error)})") from error
+        with open_image(path, max_pixels=imaging.DEFAULT_MAX_PIXELS) as (image, _):
+            if image.format not in _LOSSLESS:
+                allowed = ", ".join(_LOSSLESS)
+                raise DataError(
+                    f"{path}: a {what} here is one of {allowed}, this one is {image.format}; {_AS_PUBLISHED}"
+                )
+            yield image
+    except ImageError as error:
+        # the remedy of an ImageError, such as another format, is for images and not for labels
+        reason = (
+            first_line(error.__cause__) if error.__cause__ else str(error).partition(": ")[2].partition(";")[0]
+        )
+        raise DataError(f"{path}: cannot be read as a {what} ({reason}); {_AS_PUBLISHED}") from error
 
 
 def read_pair(name: str, image: Path, labels_file: Path, labels: NDArray[np.uint8]) -> SegmentationSample:
@@ -199,32 +213,32 @@ def read_pair(name: str, image: Path, labels_file: Path, labels: NDArray[np.uint
     Args:
         name: of the sample.
         image: the image's file.
-        labels_file: where the labels came from, for messages.
+        labels_file: the file of the labels, for messages.
         labels: (H, W) classes and 255.
 
     Raises:
-        DataError: labels of another size than the image.
+        DataError: the labels and the image differ in size.
         ImageError: an image that cannot be read.
     """
     pixels = imaging.read(image)
     if labels.shape != pixels.shape[:2]:
         raise DataError(
-            f"{labels_file}: labels are {labels.shape}, the image {image.name} is {pixels.shape[:2]}; "
-            "both must come from the same release and must not be resized apart"
+            f"{labels_file}: labels are {Size.of(labels)}, the image {image.name} is {Size.of(pixels)}; "
+            "take both from the same release, and do not resize one of them alone"
         )
     return SegmentationSample(name, pixels, labels)
 
 
 def list_images(folder: Path, *, recursive: bool = False) -> list[Path]:
-    """The images of a folder by name, in order; with `recursive` those of its sub-folders too.
+    """The images of a folder, sorted by name; with `recursive` those of its sub-folders too.
 
     Raises:
-        DataError: no such folder, or none in it.
+        DataError: no such folder, or no image in it.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder")
+        raise DataError(f"{folder}: no such folder; check the path")
     paths = folder.rglob("*") if recursive else folder.iterdir()
-    # a leading dot is a system's own file about the image, such as macOS's ._a.jpg
+    # a name with a leading dot is a system's note about the image, such as macOS's ._a.jpg
     found = sorted(p for p in paths if p.suffix.lower() in imaging.SUFFIXES and not p.name.startswith("."))
     if not found:
         raise DataError(f"{folder}: no image in it (looked for {', '.join(imaging.SUFFIXES)})")

@@ -1,4 +1,4 @@
-"""CamVid: road scenes of 480x360 in eleven classes (Brostow et al. 2009, the split of SegNet)."""
+"""CamVid: road scenes of 480 x 360 px in eleven classes (Brostow et al. 2009, SegNet's split)."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from pathlib import Path
 from densevit.core.classes import read_class_table
 from densevit.data.base import SegmentationSample, list_images, read_label_image, read_pair
 from densevit.data.layout import check_labels, list_folders, require_folder
-from densevit.data.values import classes_of_values, value_table
+from densevit.data.values import make_value_table, map_values
 
 _VOID = 11
-_TABLE = value_table({index: index for index in range(_VOID)}, ignored=[_VOID])
+_TABLE = make_value_table({index: index for index in range(_VOID)}, ignored=[_VOID])
 
 
 class CamVid:
-    """`root/{split}/*.jpg|png` with `root/{split}annot/*.png`, ids 0..10 and 11 for void.
+    """CamVid: images `root/{split}/*.jpg|png`, labels `root/{split}annot/*.png` with ids 0..10 and 11 for void.
 
     Args:
-        root: the folder.
+        root: folder of the data set.
         split: "train", "val" or "test".
 
     Raises:
-        DataError: the folders are not there, or an image has no labels.
+        DataError: a folder is missing, or an image has no labels.
     """
 
     def __init__(self, root: Path, split: str) -> None:
@@ -42,16 +42,16 @@ class CamVid:
         check_labels(self.annotations, folder=annotations, remedy=f"looked for SPLITannot/NAME.png in {root}")
 
     def __len__(self) -> int:
-        """How many samples."""
+        """Number of samples."""
         return len(self.images)
 
     def __getitem__(self, index: int) -> SegmentationSample:
         """Reads one sample; void becomes 255.
 
         Raises:
-            DataError: labels that are not CamVid's, or of another size than the image.
+            DataError: the labels have other values than CamVid's, or another size than the image.
         """
         path = self.annotations[index]
         allowed = f"CamVid's are 0..{_VOID}; other releases number or color their classes differently"
-        labels = classes_of_values(read_label_image(path), _TABLE, path=path, allowed=allowed)
+        labels = map_values(read_label_image(path), _TABLE, path=path, allowed=allowed)
         return read_pair(path.stem, self.images[index], path, labels)

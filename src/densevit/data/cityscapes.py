@@ -1,4 +1,4 @@
-"""Cityscapes: road scenes of 2048x1024 in nineteen classes (Cordts et al. 2016)."""
+"""Cityscapes: road scenes of 2048 x 1024 px in nineteen classes (Cordts et al. 2016)."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from pathlib import Path
 from densevit.core.classes import read_class_table
 from densevit.data.base import DataError, SegmentationSample, list_images, read_label_image, read_pair
 from densevit.data.layout import check_labels, list_folders, require_folder
-from densevit.data.values import classes_of_values, value_table
+from densevit.data.values import make_value_table, map_values
 
 _IMAGE_SUFFIX = "_leftImg8bit"
 _CLASSES = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 """The label id of each class, in the order of the network's outputs."""
-_LABEL_IDS = value_table({label: index for index, label in enumerate(_CLASSES)}, ignored=range(34))
-_TRAIN_IDS = value_table({index: index for index in range(len(_CLASSES))}, ignored=[255])
+_LABEL_IDS = make_value_table({label: index for index, label in enumerate(_CLASSES)}, ignored=range(34))
+_TRAIN_IDS = make_value_table({index: index for index in range(len(_CLASSES))}, ignored=[255])
 
 
 class Cityscapes:
-    """`root/leftImg8bit/{split}/{city}/*_leftImg8bit.png`, `root/gtFine/{split}/{city}/*_gtFine_labelIds.png`.
+    """Cityscapes: `leftImg8bit/{split}/{city}/*_leftImg8bit.png`, `gtFine/{split}/{city}/*_gtFine_labelIds.png`.
 
-    Files `*_gtFine_labelTrainIds.png` are taken where there are no label ids.
+    Without any label ids, `*_gtFine_labelTrainIds.png` are read instead.
 
     Args:
-        root: the folder that holds leftImg8bit and gtFine.
+        root: folder that contains leftImg8bit and gtFine.
         split: "train" or "val"; the labels of "test" were never published.
 
     Raises:
-        DataError: the folders are not there, or an image has no labels.
+        DataError: a folder is missing, or an image has no labels.
     """
 
     def __init__(self, root: Path, split: str) -> None:
@@ -47,37 +47,39 @@ class Cityscapes:
         labels = root / "gtFine" / split
         if not labels.is_dir():
             raise DataError(f"{labels}: no such folder; unpack gtFine_trainvaltest.zip beside leftImg8bit")
-        ids, train_ids = (self._label_files(labels, kind) for kind in ("labelIds", "labelTrainIds"))
+        ids, train_ids = (self._locate_labels(labels, kind) for kind in ("labelIds", "labelTrainIds"))
         self.train_ids = not any(path.is_file() for path in ids) and any(path.is_file() for path in train_ids)
         self.annotations = train_ids if self.train_ids else ids
         pattern = "*_labelTrainIds.png" if self.train_ids else "*_labelIds.png"
         remedy = "unpack gtFine_trainvaltest.zip beside leftImg8bit"
         check_labels(self.annotations, folder=labels, remedy=remedy, pattern=pattern)
 
-    def _label_files(self, labels: Path, kind: str) -> list[Path]:
+    def _locate_labels(self, labels: Path, kind: str) -> list[Path]:
         return [
             labels / path.parent.name / f"{path.stem.removesuffix(_IMAGE_SUFFIX)}_gtFine_{kind}.png"
             for path in self.images
         ]
 
     def __len__(self) -> int:
-        """How many samples."""
+        """Number of samples."""
         return len(self.images)
 
     def __getitem__(self, index: int) -> SegmentationSample:
-        """Reads one sample; what belongs to none of the nineteen classes becomes 255.
+        """Reads one sample; pixels outside the nineteen classes become 255.
 
         Raises:
-            DataError: label ids under the name of train ids or the other way round, or another size.
+            DataError: the file's name says label ids but it holds train ids or vice versa, or its size is wrong.
         """
         path = self.annotations[index]
-        values = read_label_image(path, remedy="take *_labelIds.png, not *_color.png")
+        values = read_label_image(path, remedy="use *_labelIds.png, not *_color.png")
         if self.train_ids:
             allowed = "train ids are 0..18 and 255; these look like label ids: name them *_gtFine_labelIds.png"
-            labels = classes_of_values(values, _TRAIN_IDS, path=path, allowed=allowed)
+            labels = map_values(values, _TRAIN_IDS, path=path, allowed=allowed)
         else:
-            # every published frame shows the car's own bonnet, which has label id 1 and train id 255
-            looks = "train ids: name them *_gtFine_labelTrainIds.png" if 255 in values else "those of another set"
+            # every published frame shows the car's own hood, which has label id 1 and train id 255
+            looks = (
+                "train ids: name them *_gtFine_labelTrainIds.png" if 255 in values else "those of another data set"
+            )
             allowed = f"label ids are 0..33; these look like {looks}"
-            labels = classes_of_values(values, _LABEL_IDS, path=path, allowed=allowed)
+            labels = map_values(values, _LABEL_IDS, path=path, allowed=allowed)
         return read_pair(self.images[index].stem.removesuffix(_IMAGE_SUFFIX), self.images[index], path, labels)

@@ -1,4 +1,4 @@
-"""A detector's boxes in the form of COCO's results, as prompts; and the masks that are made of them."""
+"""Boxes of a detector in COCO's results format, used as prompts, and the masks predicted for them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _MOST_BYTES = 2 * 2**30
 
 @dataclass(frozen=True)
 class BoxDetections:
-    """What a detector found in one image, N of it.
+    """The N boxes that a detector found in one image.
 
     Attributes:
         boxes: (N, 4) float32 (x0, y0, x1, y1) in pixels.
         category_ids: (N,) int64.
-        scores: (N,) float64, larger is surer.
+        scores: (N,) float64 confidences.
     """
 
     boxes: NDArray[np.float32]
@@ -32,7 +32,7 @@ class BoxDetections:
 
 @dataclass(frozen=True)
 class MaskDetection:
-    """One object that was found: in which image, of what category, how surely, and its mask."""
+    """A detected object: its image, category, confidence and mask."""
 
     image_id: int
     category_id: int
@@ -41,18 +41,18 @@ class MaskDetection:
 
 
 NO_DETECTIONS = BoxDetections(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, np.float64))
-"""Of an image in which nothing was found."""
+"""The detections of an image in which nothing was found."""
 
 
 def read_detections(path: Path) -> dict[int, BoxDetections]:
-    """The boxes of a detector by the number of the image; one in which nothing was found is not among them.
+    """Reads a detector's boxes, by image id; images without detections are missing from the result.
 
     Args:
-        path: JSON, a list of {"image_id", "category_id", "bbox": [x, y, width, height], "score"}, as detectors
-            write for COCO; a "segmentation" beside them is not looked at.
+        path: JSON file with a list of {"image_id", "category_id", "bbox": [x, y, width, height], "score"}, as
+            detectors write it for COCO; a "segmentation" is ignored.
 
     Raises:
-        DataError: not such a file; says what is wrong where.
+        DataError: the file is invalid; the message says what is wrong and where.
     """
     value = read_json(path, max_bytes=_MOST_BYTES)
     if not isinstance(value, list):

@@ -1,4 +1,4 @@
-"""High-resolution images, of which super-resolution is evaluated: the low resolution is made of them."""
+"""High-resolution images for super-resolution; the low-resolution input is computed from them."""
 
 from __future__ import annotations
 
@@ -11,34 +11,35 @@ from densevit.data.layout import describe_contents
 
 
 class HighResolution:
-    """Images in any lossless format, such as those of BSD100, Set5 or DIV2K.
+    """High-resolution images, such as those of BSD100, Set5 or DIV2K; lossless formats give meaningful scores.
 
     Args:
-        paths: the files.
+        paths: the image files.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = tuple(paths)
 
     def __len__(self) -> int:
-        """How many images."""
+        """Number of images."""
         return len(self._paths)
 
     def __getitem__(self, index: int) -> HighResolutionSample:
         """Reads one image.
 
         Raises:
-            ImageError: it cannot be read.
+            ImageError: the image cannot be read.
         """
         path = self._paths[index]
         return HighResolutionSample(path.name, imaging.read(path))
 
 
-def high_resolution(root: Path, split: str) -> HighResolution:
-    """The images of a folder and its sub-folders; where a sub-folder is named after the split, only its own.
+def open_high_resolution(root: Path, split: str) -> HighResolution:
+    """Opens the images of a folder and its sub-folders, or of the sub-folder named after the split if there is
+    one.
 
     Raises:
-        DataError: no image there.
+        DataError: the folder is missing or has no image.
     """
     folder = root / split if (root / split).is_dir() else root
     try:

@@ -1,4 +1,4 @@
-"""Instance annotations in the form of COCO (Lin et al. 2014): images, and the objects in them."""
+"""Instance annotations in COCO's format (Lin et al. 2014): images and the objects in them."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from densevit.data import coco_tools
 from densevit.data.base import DataError, PromptableSample
 from densevit.data.json_files import Fields, read_json
 from densevit.imaging import DEFAULT_MAX_PIXELS, Size
-from densevit.imaging.reading import as_rgb, decode, open_image
+from densevit.imaging.reading import convert_to_rgb, decode, open_image
 from densevit.masks import RLE, MaskError
 
 _MOST_BYTES = 2 * 2**30
-"""Of an annotation file: the largest published one, LVIS's of the training images, has about half of it."""
+"""Limit of an annotation file; the largest published one, LVIS's training annotations, has about half of it."""
 
 _MOST_SIDE_PX = 100_000
 
 _LEAST_AREA = 1.0
-"""Smaller objects are left out, as the evaluation of EfficientViT-SAM does."""
+"""Smaller objects are left out, as in EfficientViT-SAM's evaluation."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedImage:
-    """An image that annotations are about: its number, its size, its path below the folder of images."""
+    """An annotated image: its id, its size, and its path relative to the folder of images."""
 
     id: int
     size: Size
@@ -38,9 +38,9 @@ class AnnotatedImage:
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """An object: its box (x0, y0, x1, y1), its area in pixels, and its outline as it stands in the file.
+    """An annotated object: its box (x0, y0, x1, y1), its area in pixels, and its mask as the file stores it.
 
-    `crowd` tells of several objects that are outlined together.
+    `crowd` marks several objects that share one outline.
     """
 
     where: str
@@ -53,10 +53,10 @@ class Annotation:
     segmentation: Any
 
     def mask(self, size: Size) -> RLE:
-        """The object's mask in its image.
+        """The object's mask.
 
         Raises:
-            DataError: no mask, or one of another size.
+            DataError: the mask is invalid, or its size is not the image's.
         """
         if isinstance(self.segmentation, list):
             return coco_tools.rasterize(self.segmentation, size, where=self.where)
@@ -65,13 +65,13 @@ class Annotation:
         except MaskError as error:
             raise DataError(f"{self.where}: {error}") from error
         if mask.size != tuple(size):
-            raise DataError(f"{self.where}: a mask of {Size(*mask.size)} in an image of {size}")
+            raise DataError(f"{self.where}: the mask is {Size(*mask.size)}, but the image is {size}")
         return mask
 
 
 @dataclass(frozen=True)
 class Instances:
-    """What an annotation file holds: images by number, the objects of each, numbers of the categories."""
+    """The content of an annotation file: images by id, objects by image id, ids of the categories."""
 
     path: Path
     images: dict[int, AnnotatedImage]
@@ -80,14 +80,14 @@ class Instances:
 
 
 def read_instances(path: Path, image_path: Callable[[Fields], str]) -> Instances:
-    """The annotation file; outlines are checked when their masks are asked for.
+    """Reads an annotation file; masks are checked when they are read.
 
     Args:
-        path: such as instances_val2017.json.
-        image_path: of an entry of "images", where the image lies; may raise a DataError.
+        path: file such as instances_val2017.json.
+        image_path: returns the path of the image for an entry of "images"; may raise a DataError.
 
     Raises:
-        DataError: not such a file; says what is wrong where.
+        DataError: the file is invalid; the message says what is wrong and where.
     """
     file = Fields(read_json(path, max_bytes=_MOST_BYTES), str(path))
     images: dict[int, AnnotatedImage] = {}
@@ -95,27 +95,27 @@ def read_instances(path: Path, image_path: Callable[[Fields], str]) -> Instances
         size = Size(*(entry.whole(side, least=1, most=_MOST_SIDE_PX) for side in ("height", "width")))
         image = AnnotatedImage(entry.whole("id"), size, image_path(entry))
         if images.setdefault(image.id, image) is not image:
-            raise entry.refuse("id", "another than that of the images before")
+            raise entry.make_error("id", "different from those of the images before it")
     categories = tuple(entry.whole("id") for entry in file.objects("categories"))
     known = set(categories)
     objects: dict[int, list[Annotation]] = {number: [] for number in images}
     seen: set[int] = set()
     for entry in file.objects("annotations"):
-        annotation = _annotation(entry)
+        annotation = _parse_annotation(entry)
         if annotation.image_id not in images:
-            raise entry.refuse("image_id", "the id of one of the images")
+            raise entry.make_error("image_id", "the id of one of the images")
         if annotation.category_id not in known:
-            raise entry.refuse("category_id", "the id of one of the categories")
+            raise entry.make_error("category_id", "the id of one of the categories")
         if annotation.id in seen:
-            raise entry.refuse("id", "another than that of the annotations before")
+            raise entry.make_error("id", "different from those of the annotations before it")
         seen.add(annotation.id)
         objects[annotation.image_id].append(annotation)
     return Instances(path, images, objects, categories)
 
 
-def _annotation(entry: Fields) -> Annotation:
+def _parse_annotation(entry: Fields) -> Annotation:
     if not isinstance(entry.get("segmentation"), list | dict):
-        raise entry.refuse("segmentation", "polygons or run lengths")
+        raise entry.make_error("segmentation", "polygons or run lengths")
     return Annotation(
         where=entry.where,
         id=entry.whole("id"),
@@ -128,15 +128,15 @@ def _annotation(entry: Fields) -> Annotation:
     )
 
 
-def plain_name(entry: Fields, name: str, text: str) -> str:
-    """The text of a field as the name of an image's file, which leads to no other folder.
+def check_file_name(entry: Fields, name: str, text: str) -> str:
+    """Returns a field's text if it is the name of an image file without any folder.
 
     Raises:
-        DataError: it is no such name.
+        DataError: it is something else.
     """
     plain = Path(text).name == text and not text.startswith(".") and text.isprintable()
     if not plain or set(text) & set("/\\:") or Path(text).suffix.lower() not in imaging.SUFFIXES:
-        raise entry.refuse(name, f"an image's file name ({', '.join(imaging.SUFFIXES)})")
+        raise entry.make_error(name, f"an image's file name ({', '.join(imaging.SUFFIXES)})")
     return text
 
 
@@ -144,12 +144,12 @@ class InstanceData:
     """Annotated images in a folder, as samples with one mask per object.
 
     Args:
-        instances: what is annotated.
-        folder: holds the images.
-        empty: whether images without any object are kept; a detector's boxes are judged on them too.
+        instances: the annotations.
+        folder: folder of the images.
+        empty: keep images without objects; average precision of a detector's boxes needs them.
 
     Raises:
-        DataError: images are missing.
+        DataError: an image is missing.
     """
 
     task: Literal["promptable"] = "promptable"
@@ -168,32 +168,32 @@ class InstanceData:
         if missing:
             raise DataError(
                 f"{folder / missing[0].path}: no such file ({len(missing)} of {len(self._images)} images of "
-                f"{instances.path.name} are missing); fetch them, or take them out of the annotations"
+                f"{instances.path.name} are missing); fetch them, or remove them from the annotations"
             )
 
     def __len__(self) -> int:
-        """How many images."""
+        """Number of images."""
         return len(self._images)
 
     def __getitem__(self, index: int) -> PromptableSample:
-        """Reads one image, and the masks of its objects, of which there may be none.
+        """Reads one image and the masks of its objects, possibly none.
 
         Raises:
-            DataError: the image has another size than its annotations, or an outline is none.
-            ImageError: an image that cannot be read.
+            DataError: the image's size differs from its annotations, or a mask is invalid.
+            ImageError: the image cannot be read.
         """
         image = self._images[index]
         pixels = read_stored(self._folder / image.path, image.size)
-        return promptable_sample(image, pixels, self._objects[image.id])
+        return make_promptable_sample(image, pixels, self._objects[image.id])
 
 
-def promptable_sample(
+def make_promptable_sample(
     image: AnnotatedImage, pixels: NDArray[np.uint8], objects: Sequence[Annotation]
 ) -> PromptableSample:
-    """An image and its objects.
+    """Makes a sample of an image and its objects.
 
     Raises:
-        DataError: an outline is none.
+        DataError: a mask is invalid.
     """
     return PromptableSample(
         name=image.path,
@@ -207,15 +207,15 @@ def promptable_sample(
 
 
 def read_stored(path: Path, size: Size) -> NDArray[np.uint8]:
-    """The image as it is stored, (H, W, 3) uint8 RGB: annotations do not know of EXIF's orientation.
+    """Reads an image as it is stored, (H, W, 3) uint8 RGB; annotations ignore EXIF's orientation.
 
     Raises:
-        DataError: an image of another size.
-        ImageError: an image that cannot be read.
+        DataError: the image has another size.
+        ImageError: the image cannot be read.
     """
     with open_image(path, max_pixels=DEFAULT_MAX_PIXELS) as (image, name):
         decode(image)
-        pixels = np.array(as_rgb(image, name))
+        pixels = np.array(convert_to_rgb(image, name))
     if (stored := Size.of(pixels)) != size:
-        raise DataError(f"{path}: is {stored}, its annotations are for {size}; fetch the original image")
+        raise DataError(f"{path}: is {stored}, but its annotations are for {size}; download the original image")
     return pixels

@@ -1,4 +1,4 @@
-"""What the two ISPRS sets share: big images, labels as colors, eroded labels that the benchmark scores on."""
+"""The common part of the two ISPRS data sets: large images, colored labels, eroded labels for the benchmark."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from densevit.core.classes import read_class_table
-from densevit.data.base import DataError, SegmentationSample, image_size, read_color_labels, read_pair
+from densevit.data.base import DataError, SegmentationSample, read_color_labels, read_pair, read_size
 from densevit.data.layout import describe_contents, require_folder
-from densevit.data.values import classes_of_colors
+from densevit.data.values import map_colors
 from densevit.imaging import Size
 
 _BLACK = (0, 0, 0)
@@ -17,18 +17,18 @@ _BLACK = (0, 0, 0)
 
 @dataclass(frozen=True)
 class IsprsLayout:
-    """Where the files of a set are; `{}` stands for the area.
+    """The files of a data set; `{}` is replaced by the area.
 
     Attributes:
-        data_set: key of the class tables.
+        data_set: key of the class table.
         images: folder of the images.
-        image: name of an image.
-        labels: folders of the labels by preference; the root itself comes last.
-        label: name of a label image.
-        eroded_labels: the same for eroded labels.
-        eroded_label: name of an eroded one.
-        areas: of each split, separated by spaces.
-        archives: what to unpack.
+        image: file name of an image.
+        labels: folders of the labels in order of preference; the root itself is tried last.
+        label: file name of a label image.
+        eroded_labels: the same folders for eroded labels.
+        eroded_label: file name of an eroded label image.
+        areas: areas of each split, separated by spaces.
+        archives: published archives to unpack, for messages.
     """
 
     data_set: str
@@ -43,20 +43,18 @@ class IsprsLayout:
 
 
 class IsprsData:
-    """Whole images and their labels; `Tiled` cuts them.
+    """Whole images and their labels; `Tiled` cuts them into tiles.
 
-    Eroded labels leave out three pixels on either side of every boundary between classes: they are black
-    there, and ignored.
+    Eroded labels are black within three pixels of every boundary between classes; these pixels are ignored.
 
     Args:
-        root: the folder.
+        root: folder of the data set.
         split: "train" or "val".
-        layout: of the set.
-        eroded: whether to take the eroded labels, which the benchmark scores on; None takes them where they
-            are there.
+        layout: files of the data set.
+        eroded: whether to read the eroded labels, which the benchmark scores on; None reads them if they exist.
 
     Raises:
-        DataError: folders or files are not there.
+        DataError: a folder or a file is missing.
     """
 
     def __init__(self, root: Path, split: str, layout: IsprsLayout, *, eroded: bool | None = None) -> None:
@@ -65,47 +63,47 @@ class IsprsData:
         self.palette = table.palette
         self._colors = table.colors
         if split not in layout.areas:
-            raise DataError(f"{root}: no split {split!r}; splits there are: {', '.join(layout.areas)}")
+            raise DataError(f"{root}: no split {split!r}; existing splits: {', '.join(layout.areas)}")
         areas = layout.areas[split].split()
         folder = require_folder(root, layout.images, layout=f"{layout.images}/{layout.image.format('*')}")
         self.images = [folder / layout.image.format(area) for area in areas]
         if missing := [path for path in self.images if not path.is_file()]:
-            count = f"{len(missing)} of the {len(areas)} images of split {split} are not there"
+            count = f"{len(missing)} of the {len(areas)} images of split {split} are missing"
             raise DataError(f"{missing[0]}: no such image ({count}); unpack {layout.archives}")
-        eroded_files = _files(root, layout.eroded_labels, layout.eroded_label, areas)
+        eroded_files = _find_files(root, layout.eroded_labels, layout.eroded_label, areas)
         self.eroded = eroded if eroded is not None else any(path.is_file() for path in eroded_files)
-        self.annotations = eroded_files if self.eroded else _files(root, layout.labels, layout.label, areas)
+        self.annotations = eroded_files if self.eroded else _find_files(root, layout.labels, layout.label, areas)
         if missing := [path for path in self.annotations if not path.is_file()]:
             places = ", ".join((*(layout.eroded_labels if self.eroded else layout.labels), "itself"))
-            count = f"{len(missing)} of the {len(areas)} images of split {split} have none"
+            count = f"{len(missing)} of the {len(areas)} images of split {split} lack labels"
             raise DataError(
                 f"{missing[0].name}: no labels for this image ({count}); looked in {root}: {places}; "
                 f"it holds {describe_contents(root)}; unpack {layout.archives}"
             )
 
     def __len__(self) -> int:
-        """How many images."""
+        """Number of images."""
         return len(self.images)
 
     def image_size(self, index: int) -> Size:
         """(height, width) of an image, from its header."""
-        return image_size(self.images[index])
+        return read_size(self.images[index])
 
     def __getitem__(self, index: int) -> SegmentationSample:
         """Reads one whole image and its labels.
 
         Raises:
-            DataError: a color of no class, or labels of another size than the image.
+            DataError: the labels have a color without a class, or another size than the image.
         """
         path = self.annotations[index]
         ignored = (_BLACK,) if self.eroded else ()
-        labels = classes_of_colors(read_color_labels(path), self._colors, ignored=ignored, path=path)
+        labels = map_colors(read_color_labels(path), self._colors, ignored=ignored, path=path)
         return read_pair(self.images[index].stem, self.images[index], path, labels)
 
 
-def _files(root: Path, folders: Sequence[str], name: str, areas: Sequence[str]) -> list[Path]:
-    """One file per area: the first that is there, or where the first was looked for."""
-    # archives unpacked by a click land in a folder of their own name; some hold one of that name again
+def _find_files(root: Path, folders: Sequence[str], name: str, areas: Sequence[str]) -> list[Path]:
+    """One path per area: the first existing file, or the first place that was searched."""
+    # desktop tools unpack an archive into a folder of its name; some archives contain a folder of that name again
     places = [*(root / folder for folder in folders), *(root / folder / folder for folder in folders), root]
     found = []
     for area in areas:

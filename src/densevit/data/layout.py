@@ -1,4 +1,4 @@
-"""Folders as they should be; where they are not, one line says what was looked for, what is there, what to do."""
+"""Check the layout of folders; one line says what was looked for, what is there, and what to do."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ def require_folder(
     Args:
         root: the folder that the user gave.
         inner: what must be in it.
-        layout: how the data set should look, for the message.
-        suits: whether another folder may be the root that was meant, where holding `inner` does not tell enough.
-        splits: the splits that are there, in place of the one asked for.
+        layout: the expected layout, for the message.
+        suits: whether another folder can be the intended root, where holding `inner` is not enough to tell.
+        splits: the splits that exist, in place of the one asked for.
 
     Raises:
-        DataError: it is not; the message tells of a root one level too high or low, and of the splits there are.
+        DataError: it is not a folder; the message says if the root is one level too high or low, and which splits
+            exist.
     """
     folder = root / inner
     if folder.is_dir():
@@ -39,17 +40,17 @@ def require_folder(
     if root.is_file():
         raise DataError(f"{root}: is a file; unpack it and give the folder ({layout})")
     if not root.is_dir():
-        raise DataError(f"{folder}: no such folder, nor is {root}; check the path ({layout})")
-    if (right := _right_root(root, inner, suits)) is not None:
+        raise DataError(f"{folder}: no such folder, and no {root} either; check the path ({layout})")
+    if (right := _find_root(root, inner, suits)) is not None:
         level = "low" if root.resolve().is_relative_to(right.resolve()) else "high"
         raise DataError(f"{folder}: no such folder; the path is one level too {level}: give {right} instead")
     if splits:
-        raise DataError(f"{folder}: no such folder; splits there are: {', '.join(splits)}")
+        raise DataError(f"{folder}: no such folder; existing splits: {', '.join(splits)}")
     raise DataError(f"{folder}: no such folder; looked for {layout}; {root} holds {describe_contents(root)}")
 
 
-def _right_root(root: Path, inner: str, suits: Callable[[Path], bool]) -> Path | None:
-    """The folder below or above `root` that looks as `root` should."""
+def _find_root(root: Path, inner: str, suits: Callable[[Path], bool]) -> Path | None:
+    """The folder below or above `root` that looks like the intended root."""
     below = sorted(path for path in root.iterdir() if path.is_dir())
     above = [root.resolve().parent, root.resolve().parent.parent]
     for candidate in (*below, *above):
@@ -59,41 +60,42 @@ def _right_root(root: Path, inner: str, suits: Callable[[Path], bool]) -> Path |
 
 
 def list_folders(folder: Path) -> list[str]:
-    """Names of the folders in a folder, sorted; none where it is not there."""
+    """Names of the folders in a folder, sorted; empty if the folder does not exist."""
     if not folder.is_dir():
         return []
     return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def describe_contents(folder: Path) -> str:
-    """What is in a folder, in a few words."""
+    """The contents of a folder, in a few words."""
     names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return (", ".join(names[:_SHOWN]) + more) or "nothing"
 
 
 def check_labels(labels: Sequence[Path], *, folder: Path, remedy: str, pattern: str = "*.png") -> None:
-    """Refuses images without labels, and tells of labels without images: somebody may want a part of a set.
+    """Refuses images without labels, and warns of labels without images, as in a part of a data set.
 
     Args:
         labels: the label file of each image, which must exist.
-        folder: where label files lie, in sub-folders too.
+        folder: the folder of all label files, which may be in sub-folders.
         remedy: what to do about missing labels.
-        pattern: which files of `folder` are such labels.
+        pattern: which files of `folder` are label files.
 
     Raises:
-        DataError: says the first and how many have none.
+        DataError: labels are missing; the message says the first file and the number of such images.
     """
     missing = [path for path in labels if not path.is_file()]
     if missing:
         raise DataError(
-            f"{missing[0]}: no labels for this image ({len(missing)} images have none, of {len(labels)}); {remedy}"
+            f"{missing[0]}: no labels for this image ({len(missing)} of {len(labels)} images lack labels); "
+            f"{remedy}"
         )
     taken = set(labels)
-    there = (path for path in folder.rglob(pattern) if not path.name.startswith("."))
-    if left := sorted(path for path in there if path not in taken):
+    existing = (path for path in folder.rglob(pattern) if not path.name.startswith("."))
+    if left := sorted(path for path in existing if path not in taken):
         _log.warning(
-            "%s: labels without an image (%d of them, beside %d images that have labels)",
+            "%s: labels without an image (%d such files; %d images have labels)",
             left[0],
             len(left),
             len(labels),

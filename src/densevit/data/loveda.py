@@ -1,4 +1,4 @@
-"""LoveDA: land cover from above, 1024x1024 pixels of 0.3 m, seven classes (Wang et al. 2021)."""
+"""LoveDA: aerial images of 1024 x 1024 px at 0.3 m, land cover in seven classes (Wang et al. 2021)."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from pathlib import Path
 from densevit.core.classes import read_class_table
 from densevit.data.base import DataError, SegmentationSample, list_images, read_label_image, read_pair
 from densevit.data.layout import check_labels, list_folders, require_folder
-from densevit.data.values import classes_of_values, value_table
+from densevit.data.values import make_value_table, map_values
 
 _FOLDERS = {"train": "Train", "val": "Val"}
 _SCENES = ("Rural", "Urban")
-_TABLE = value_table({value: value - 1 for value in range(1, 8)}, ignored=[0])
+_TABLE = make_value_table({value: value - 1 for value in range(1, 8)}, ignored=[0])
 
 
 class LoveDA:
-    """`root/{Train,Val}/{Rural,Urban}/images_png/*.png` with `masks_png/*.png` beside; images are taken whole.
+    """LoveDA: images `root/{Train,Val}/{Rural,Urban}/images_png/*.png`, labels in `masks_png/*.png`; whole images.
 
-    Values 1..7 are the classes, 0 (no data) is ignored.
+    Label values 1..7 are the classes, 0 (no data) is ignored.
 
     Args:
-        root: the folder that holds Train and Val.
+        root: folder that contains Train and Val.
         split: "train" or "val"; the labels of "test" were never published.
 
     Raises:
-        DataError: the folders are not there, or an image has no labels.
+        DataError: a folder is missing, or an image has no labels.
     """
 
     def __init__(self, root: Path, split: str) -> None:
@@ -33,7 +33,7 @@ class LoveDA:
         self.palette = table.palette
         if split.lower() == "test":
             raise DataError(f"{root}: the labels of LoveDA's test split were never published; use --split val")
-        layout = "Val/Rural/images_png, Val/Rural/masks_png, the same for Urban"
+        layout = "Val/Rural/images_png, Val/Rural/masks_png, and the same for Urban"
         splits = [name.lower() for name in list_folders(root) if name in _FOLDERS.values()]
         folder = require_folder(root, _FOLDERS.get(split, split), layout=layout, splits=splits)
         scenes = [name for name in _SCENES if (folder / name).is_dir()]
@@ -50,16 +50,16 @@ class LoveDA:
             self.annotations += labels
 
     def __len__(self) -> int:
-        """How many samples."""
+        """Number of samples."""
         return len(self.images)
 
     def __getitem__(self, index: int) -> SegmentationSample:
         """Reads one sample, named "Rural/NUMBER" or "Urban/NUMBER"; value 0 becomes 255, value v class v - 1.
 
         Raises:
-            DataError: labels that are not LoveDA's, or of another size than the image.
+            DataError: the labels have other values than LoveDA's, or another size than the image.
         """
         path = self.annotations[index]
-        allowed = "LoveDA's are 1..7, and 0 where there is no data; take masks_png as published"
-        labels = classes_of_values(read_label_image(path), _TABLE, path=path, allowed=allowed)
+        allowed = "LoveDA's are 1..7, and 0 for no data; use masks_png as published"
+        labels = map_values(read_label_image(path), _TABLE, path=path, allowed=allowed)
         return read_pair(f"{path.parent.parent.name}/{path.stem}", self.images[index], path, labels)

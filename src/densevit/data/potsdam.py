@@ -1,6 +1,6 @@
-"""ISPRS Potsdam: 38 images of 6000x6000 pixels of 5 cm, six classes.
+"""ISPRS Potsdam: 38 aerial images of 6000 x 6000 px at 5 cm, six classes.
 
-The splits are the benchmark's: 24 images whose labels came with it, and 14 whose labels it kept for its test.
+The splits are the benchmark's: 24 images published with labels, and 14 whose labels were its hidden test set.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ _LAYOUT = IsprsLayout(
 
 
 class Potsdam(IsprsData):
-    """`root/2_Ortho_RGB/top_potsdam_R_C_RGB.tif` with `root/5_Labels_all/top_potsdam_R_C_label.tif`.
+    """ISPRS Potsdam: `root/2_Ortho_RGB/top_potsdam_R_C_RGB.tif`, `root/5_Labels_all/top_potsdam_R_C_label.tif`.
 
     Args:
-        root: the folder.
+        root: folder of the data set.
         split: "train" or "val".
-        eroded: as `IsprsData` says.
+        eroded: see `IsprsData`.
 
     Raises:
-        DataError: folders or files are not there.
+        DataError: a folder or a file is missing.
     """
 
     def __init__(self, root: Path, split: str, *, eroded: bool | None = None) -> None:

@@ -1,4 +1,4 @@
-"""SA-1B, the data of Segment Anything (Kirillov et al. 2023): images beside the masks of all that is in them."""
+"""SA-1B, the data of Segment Anything (Kirillov et al. 2023): images and the masks of everything in them."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from pathlib import Path
 from typing import Literal
 
 from densevit.data.base import DataError, PromptableSample
-from densevit.data.instances import AnnotatedImage, Annotation, promptable_sample, read_stored
+from densevit.data.instances import AnnotatedImage, Annotation, make_promptable_sample, read_stored
 from densevit.data.json_files import Fields, read_json
 from densevit.data.layout import check_labels, describe_contents
 from densevit.imaging import Size
 
 _MOST_BYTES = 2**28
-"""Of one image's annotations."""
+"""Limit of the annotations of one image."""
 
 _MOST_SIDE_PX = 100_000
 
 
 class SA1B:
-    """`root/**/sa_*.jpg` and a `sa_*.json` beside each; where `root/{split}` is a folder, only what is there.
+    """SA-1B's masks: each `root/**/sa_*.jpg` has a `sa_*.json` in the same folder.
 
     Args:
-        root: the folder.
-        split: a sub-folder, if there is one of that name.
+        root: folder of the data set.
+        split: if `root` has a sub-folder of this name, only that is read.
 
     Raises:
-        DataError: no such image there, or one without its annotations.
+        DataError: there is no image, or an image has no annotations.
     """
 
     task: Literal["promptable"] = "promptable"
@@ -41,15 +41,15 @@ class SA1B:
         check_labels(labels, folder=folder, remedy="unpack the whole archive", pattern="sa_*.json")
 
     def __len__(self) -> int:
-        """How many images."""
+        """Number of images."""
         return len(self._paths)
 
     def __getitem__(self, index: int) -> PromptableSample:
         """Reads one image and its masks.
 
         Raises:
-            DataError: the annotations are not such, or do not fit the image.
-            ImageError: an image that cannot be read.
+            DataError: the annotations are invalid or do not fit the image.
+            ImageError: the image cannot be read.
         """
         path = self._paths[index]
         file = path.with_suffix(".json")
@@ -57,11 +57,11 @@ class SA1B:
         entry = fields.inner("image")
         size = Size(*(entry.whole(side, least=1, most=_MOST_SIDE_PX) for side in ("height", "width")))
         image = AnnotatedImage(entry.whole("image_id"), size, path.name)
-        objects = [_annotation(one, image.id) for one in fields.objects("annotations")]
-        return promptable_sample(image, read_stored(path, size), [one for one in objects if one.area >= 1])
+        objects = [_parse_annotation(one, image.id) for one in fields.objects("annotations")]
+        return make_promptable_sample(image, read_stored(path, size), [one for one in objects if one.area >= 1])
 
 
-def _annotation(entry: Fields, image_id: int) -> Annotation:
+def _parse_annotation(entry: Fields, image_id: int) -> Annotation:
     return Annotation(
         where=entry.where,
         id=entry.whole("id"),

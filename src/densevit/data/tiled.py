@@ -1,4 +1,4 @@
-"""Big images in tiles: every pixel is in a tile, and counts in exactly one."""
+"""Cut large images into tiles; every pixel is in at least one tile and counts in exactly one."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from densevit.data.base import DataError, SegmentationData, SegmentationSample
+from densevit.core.errors import UsageError
+from densevit.data.base import SegmentationData, SegmentationSample
 from densevit.imaging import Size
 from densevit.metrics import IGNORE
 
 
 class SizedData(SegmentationData, Protocol):
-    """Segmentation data that knows the sizes of its images without decoding them."""
+    """Segmentation data that can tell the sizes of its images without decoding them."""
 
     def image_size(self, index: int) -> Size:
         """(height, width) of an image."""
@@ -22,7 +23,7 @@ class SizedData(SegmentationData, Protocol):
 
 
 class Span(NamedTuple):
-    """A tile along one axis, in pixels of the image: what it shows, and the part that counts in it."""
+    """A tile along one axis, in pixels of the image: its extent, and the part that counts in it."""
 
     start: int
     stop: int
@@ -30,17 +31,16 @@ class Span(NamedTuple):
     last: int  # exclusive
 
 
-def spans(length: int, tile_px: int, stride_px: int) -> list[Span]:
-    """The tiles along an axis.
+def split_axis(length: int, tile_px: int, stride_px: int) -> list[Span]:
+    """Splits an axis into tiles.
 
-    Tiles start every `stride_px`; the last is shifted inward so that it ends where the image does; a shorter
-    image is one tile. Where tiles overlap, the pixels nearer to the middle of a tile count in it, so that
-    each pixel counts once.
+    Tiles start every `stride_px`; the last one is shifted so that it ends with the image; a shorter image is one
+    tile. Overlaps are divided in the middle, so that each pixel counts once.
     """
     last = max(0, length - tile_px)
     starts = [*range(0, last, stride_px), last]
     stops = [min(start + tile_px, length) for start in starts]
-    # the border between two tiles is the middle of their overlap
+    # overlaps are divided in the middle
     borders = [0, *((start + stop) // 2 for start, stop in zip(starts[1:], stops[:-1], strict=True)), length]
     return [Span(*each) for each in zip(starts, stops, borders[:-1], borders[1:], strict=True)]
 
@@ -48,49 +48,60 @@ def spans(length: int, tile_px: int, stride_px: int) -> list[Span]:
 class Tiled:
     """The tiles of a data set's images as samples, row by row, image by image.
 
-    The image last read is kept, so that in order each is decoded once.
+    The last image is kept, so that reading in order decodes each image once.
 
     Args:
         data: the images.
         tile_px: height and width of a tile.
-        stride_px: distance of neighboring tiles, at most `tile_px`.
-        once: labels become 255 where a pixel counts in another tile, which makes scores over tiles equal to
-            scores over images; False keeps all labels, for training.
+        stride_px: distance between neighboring tiles, at most `tile_px`.
+        once: set labels to 255 where a pixel counts in another tile, which makes scores over tiles equal scores
+            over images; False keeps all labels, for training.
 
     Raises:
-        DataError: a tile or stride that is not positive, or a stride that leaves gaps.
+        UsageError: the tile or stride is not positive, or the stride leaves gaps.
     """
 
     def __init__(self, data: SizedData, tile_px: int, stride_px: int, *, once: bool = True) -> None:
         if not 1 <= stride_px <= tile_px:
-            raise DataError(f"tiles of {tile_px} pixels every {stride_px}: the stride must be 1..{tile_px}")
+            raise UsageError(
+                f"tiles of {tile_px} pixels every {stride_px} pixels: the stride must be 1..{tile_px}"
+            )
         self.class_names = data.class_names
         self.palette = data.palette
         self._data = data
         self._once = once
         self._tiles = [
-            [(y, x) for y in spans(size.height, tile_px, stride_px) for x in spans(size.width, tile_px, stride_px)]
+            [
+                (y, x)
+                for y in split_axis(size.height, tile_px, stride_px)
+                for x in split_axis(size.width, tile_px, stride_px)
+            ]
             for size in map(data.image_size, range(len(data)))
         ]
         self._ends = list(accumulate(map(len, self._tiles)))
         self._kept: tuple[int, SegmentationSample] | None = None
 
+    @property
+    def images(self) -> int:
+        """Number of images that the tiles are cut from."""
+        return len(self._data)
+
     def __len__(self) -> int:
-        """How many tiles."""
+        """Number of tiles."""
         return self._ends[-1] if self._ends else 0
 
     def __getitem__(self, index: int) -> SegmentationSample:
         """One tile, named after its image and its corner.
 
         Raises:
-            IndexError: no such tile.
-            DataError: as the data set says.
+            IndexError: there is no such tile.
+            DataError: as the data set raises it.
         """
         if not 0 <= index < len(self):
             raise IndexError(f"tile {index} of {len(self)}")
         number = bisect_right(self._ends, index)
         y, x = self._tiles[number][index - self._ends[number]]
-        whole = self._image(number)
+        whole = self._read_image(number)
         # copies: a view would keep the whole image in memory
         labels = whole.labels[y.start : y.stop, x.start : x.stop].copy()
         if self._once:
@@ -100,9 +111,9 @@ class Tiled:
         image = whole.image[y.start : y.stop, x.start : x.stop].copy()
         return SegmentationSample(f"{whole.name}_y{y.start}_x{x.start}", image, labels)
 
-    def _image(self, number: int) -> SegmentationSample:
+    def _read_image(self, number: int) -> SegmentationSample:
         kept = self._kept
         if kept is None or kept[0] != number:
-            self._kept = None  # two big images at a time would be one too many
+            self._kept = None  # do not keep two large images in memory
             kept = self._kept = (number, self._data[number])
         return kept[1]

@@ -1,4 +1,4 @@
-"""Images without labels, for a teacher to answer; and two data sets as one."""
+"""Unlabeled images, for training with a teacher; and the concatenation of two data sets."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from pathlib import Path
 import numpy as np
 
 from densevit import imaging
-from densevit.data.base import DataError, SegmentationData, SegmentationSample, list_images
+from densevit.core.errors import UsageError
+from densevit.data.base import SegmentationData, SegmentationSample, list_images
 from densevit.metrics import IGNORE
 
 
 class UnlabeledData:
-    """Every image below a folder, with unknown labels.
+    """Every image in a folder and its sub-folders, without labels.
 
     Args:
-        root: the folder.
-        like: the data set whose classes are meant.
+        root: folder of the data set.
+        like: data set with the same classes.
 
     Raises:
-        DataError: no image there.
+        DataError: the folder is missing or has no image.
     """
 
     def __init__(self, root: Path, like: SegmentationData) -> None:
@@ -28,7 +29,7 @@ class UnlabeledData:
         self.images = list_images(root, recursive=True)
 
     def __len__(self) -> int:
-        """How many samples."""
+        """Number of samples."""
         return len(self.images)
 
     def __getitem__(self, index: int) -> SegmentationSample:
@@ -39,20 +40,24 @@ class UnlabeledData:
 
 
 class ConcatenatedData:
-    """The samples of one data set, then those of another with the same classes."""
+    """The samples of one data set, followed by those of another with the same classes.
+
+    Raises:
+        UsageError: the classes differ.
+    """
 
     def __init__(self, first: SegmentationData, second: SegmentationData) -> None:
         if first.class_names != second.class_names:
-            raise DataError("two data sets of different classes cannot be joined")
+            raise UsageError("data sets with different classes cannot be concatenated")
         self.class_names = first.class_names
         self.palette = first.palette
         self._first, self._second = first, second
 
     def __len__(self) -> int:
-        """How many samples in both."""
+        """Number of samples of both data sets."""
         return len(self._first) + len(self._second)
 
     def __getitem__(self, index: int) -> SegmentationSample:
         """Reads one sample."""
-        own = index - len(self._first)
-        return self._first[index] if own < 0 else self._second[own]
+        rest = index - len(self._first)
+        return self._first[index] if rest < 0 else self._second[rest]

@@ -1,6 +1,6 @@
-"""ISPRS Vaihingen: 33 images of some 2500x2000 pixels of 9 cm, near infrared, red, green; six classes.
+"""ISPRS Vaihingen: 33 aerial images of about 2500 x 2000 px at 9 cm in near infrared, red and green; six classes.
 
-The splits are the benchmark's: 16 areas whose labels came with it, and 17 whose labels it kept for its test.
+The splits are the benchmark's: 16 areas published with labels, and 17 whose labels were its hidden test set.
 """
 
 from __future__ import annotations
@@ -35,15 +35,16 @@ _LAYOUT = IsprsLayout(
 
 
 class Vaihingen(IsprsData):
-    """`root/top/top_mosaic_09cm_areaN.tif` with `root/gts_for_participants/top_mosaic_09cm_areaN.tif`.
+    """ISPRS Vaihingen: `root/top/top_mosaic_09cm_areaN.tif`,
+    `root/gts_for_participants/top_mosaic_09cm_areaN.tif`.
 
     Args:
-        root: the folder.
+        root: folder of the data set.
         split: "train" or "val".
-        eroded: as `IsprsData` says.
+        eroded: see `IsprsData`.
 
     Raises:
-        DataError: folders or files are not there.
+        DataError: a folder or a file is missing.
     """
 
     def __init__(self, root: Path, split: str, *, eroded: bool | None = None) -> None:

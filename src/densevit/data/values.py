@@ -1,4 +1,4 @@
-"""Stored label values and colors become classes; what is neither a class nor ignored is refused and counted."""
+"""Turn stored label values and colors into classes; refuse those that are neither a class nor ignored."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from densevit.metrics import IGNORE
 Color = tuple[int, int, int]
 
 _FORBIDDEN = 254
-"""In tables: no label has this value. Hence at most 254 classes."""
+"""Marks values in tables that no label may have. This leaves at most 254 classes."""
 _ROWS = 512
-"""Colors are looked up so many rows at a time: 6000 x 6000 codes at once would take 144 MB."""
+"""Rows of colors that are looked up at a time: codes of 6000 x 6000 px at once would take 144 MB."""
 
 
-def value_table(classes: Mapping[int, int], *, ignored: Iterable[int] = ()) -> NDArray[np.uint8]:
+def make_value_table(classes: Mapping[int, int], *, ignored: Iterable[int] = ()) -> NDArray[np.uint8]:
     """(256,) uint8: the class of each stored value, 255 where it is ignored.
 
     Args:
@@ -34,37 +34,37 @@ def value_table(classes: Mapping[int, int], *, ignored: Iterable[int] = ()) -> N
     return table
 
 
-def classes_of_values(
+def map_values(
     values: NDArray[np.uint8], table: NDArray[np.uint8], *, path: Path, allowed: str
 ) -> NDArray[np.uint8]:
     """(H, W) stored values -> (H, W) classes and 255.
 
     Args:
-        values: as the label image holds them.
-        table: of `value_table`.
+        values: as stored in the label image.
+        table: from `make_value_table`.
         path: of the label image, for the message.
-        allowed: what its values may be, and what to do about others.
+        allowed: which values are allowed, and what to do about others.
 
     Raises:
-        DataError: other values; says which and in how many pixels.
+        DataError: other values; the message says which ones and in how many pixels.
     """
     labels = table[values]
     if (wrong := labels == _FORBIDDEN).any():
         found = np.unique(values[wrong])
         shown = ", ".join(map(str, found[:5])) + (", ..." if len(found) > 5 else "")
-        raise DataError(f"{path}: {_pixels(int(wrong.sum()))} of value {shown} found, {allowed}")
+        raise DataError(f"{path}: {_count_pixels(int(wrong.sum()))} of value {shown} found, {allowed}")
     return labels
 
 
-def classes_of_colors(
+def map_colors(
     colors: NDArray[np.uint8], palette: tuple[Color, ...], *, ignored: tuple[Color, ...] = (), path: Path
 ) -> NDArray[np.uint8]:
-    """(H, W, 3) RGB colors -> (H, W) uint8 index into the palette, 255 where the color is an ignored one.
+    """(H, W, 3) RGB colors -> (H, W) uint8 index into the palette, 255 where the color is ignored.
 
     Raises:
-        DataError: other colors; says which comes first and how many pixels have one.
+        DataError: other colors; the message says the first one and how many pixels have such colors.
     """
-    table = _color_table(palette, ignored)
+    table = _make_color_table(palette, ignored)
     labels = np.empty(colors.shape[:2], np.uint8)
     for top in range(0, len(colors), _ROWS):
         strip = colors[top : top + _ROWS].astype(np.uint32)
@@ -74,14 +74,14 @@ def classes_of_colors(
         first = tuple(int(level) for level in colors[y, x])
         known = ", ".join(map(str, (*palette, *ignored)))
         raise DataError(
-            f"{path}: {_pixels(int(wrong.sum()))} with a color of no class, the first {first} at x {x}, y {y}; "
-            f"allowed: {known}; take the label file as published, it may have been resized or saved lossily"
+            f"{path}: {_count_pixels(int(wrong.sum()))} whose color is not a class, the first {first} at x {x}, "
+            f"y {y}; allowed: {known}; take the label file as published, it may have been resized or saved lossily"
         )
     return labels
 
 
 @cache
-def _color_table(palette: tuple[Color, ...], ignored: tuple[Color, ...]) -> NDArray[np.uint8]:
+def _make_color_table(palette: tuple[Color, ...], ignored: tuple[Color, ...]) -> NDArray[np.uint8]:
     """(2**24,) uint8: the class of each color; 16 MB, made once."""
     table = np.full(1 << 24, _FORBIDDEN, np.uint8)
     entries = [
@@ -93,5 +93,5 @@ def _color_table(palette: tuple[Color, ...], ignored: tuple[Color, ...]) -> NDAr
     return table
 
 
-def _pixels(count: int) -> str:
+def _count_pixels(count: int) -> str:
     return f"{count} pixel" if count == 1 else f"{count} pixels"

@@ -1,14 +1,15 @@
-"""What all evaluations have in common."""
+"""What all evaluations share: their result, and reading ahead of the network."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from densevit.core.manifest import Manifest
 from densevit.core.processes import SingleProcess
+from densevit.data.tiled import Tiled
 from densevit.runtimes.base import Runtime
 
 SINGLE_PROCESS = SingleProcess()
@@ -18,11 +19,22 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was measured: metrics by name, over so many images, in so many seconds."""
+    """The scores of a model on a data set.
+
+    Attributes:
+        metrics: by key; see `densevit.metrics.METRIC_FORMATS` for their units.
+        images: number of images of the data set; the tiles of an image count as one.
+        seconds: that the evaluation took.
+    """
 
     metrics: dict[str, Any]
     images: int
     seconds: float
+
+
+def count_images(data: Sized) -> int:
+    """Number of images of a data set, also where its samples are tiles."""
+    return data.images if isinstance(data, Tiled) else len(data)
 
 
 class Evaluable(Protocol):
@@ -30,12 +42,12 @@ class Evaluable(Protocol):
 
     @property
     def manifest(self) -> Manifest:
-        """What the model says of itself."""
+        """Name, task, classes and sizes."""
         ...
 
     @property
     def task(self) -> Any:
-        """Its numpy side, of the kind that the manifest names."""
+        """Pre- and postprocessing, of the kind that the manifest names."""
         ...
 
     @property
@@ -45,7 +57,7 @@ class Evaluable(Protocol):
 
 
 def prefetch(prepare: Callable[[int], Item], indices: Iterable[int]) -> Iterator[Item]:
-    """What `prepare` gives for each index, in order; the next is prepared while one is worked on."""
+    """The results of `prepare` for each index, in order; the next is prepared while the caller uses one."""
     with ThreadPoolExecutor(1, thread_name_prefix="densevit-read") as reader:
         coming = None
         for index in indices:

@@ -1,4 +1,4 @@
-"""Several functions in one ONNX graph: their graphs side by side, with nothing between them but shared weights."""
+"""Several functions in one ONNX graph: their graphs side by side, connected by shared weights alone."""
 
 from __future__ import annotations
 
@@ -10,13 +10,19 @@ from densevit.tasks.base import Signature, graph_name
 
 
 def merge_functions(models: Mapping[str, onnx_ir.Model], signatures: Mapping[str, Signature]) -> onnx_ir.Model:
-    """One model of the functions' models; the first takes the others in.
+    """Adds the graphs of all other functions to that of the first.
 
-    Inputs and outputs are called as `graph_name` says. Weights that are equal are stored once.
+    Inputs and outputs get the names that `graph_name` gives. Equal weights are stored once.
 
     Args:
-        models: by function, as they were exported; they are used up.
+        models: by function, as they were exported; they are consumed.
         signatures: of the functions.
+
+    Returns:
+        The model of the first function, with all others in it.
+
+    Raises:
+        ValueError: the functions were exported with different opsets.
     """
     functions = iter(models)
     whole = models[next(functions)]
@@ -41,19 +47,28 @@ def merge_functions(models: Mapping[str, onnx_ir.Model], signatures: Mapping[str
             stored[_content(value)] = value
         whole.graph.extend(nodes)
         whole.graph.outputs.extend(outputs)
-        for domain, version in models[function].opset_imports.items():
-            assert whole.opset_imports.setdefault(domain, version) == version
+        _add_definitions(whole, models[function])
     return whole
 
 
+def _add_definitions(whole: onnx_ir.Model, model: onnx_ir.Model) -> None:
+    whole.functions.update(model.functions)
+    for domain, version in model.opset_imports.items():
+        present = whole.opset_imports.get(domain, version)
+        if present != version:
+            raise ValueError(f"the functions were exported with opsets {present} and {version} of {domain!r}")
+        whole.opset_imports[domain] = version
+
+
 def _content(value: onnx_ir.Value) -> tuple[object, ...]:
-    assert value.const_value is not None
+    if value.const_value is None:
+        raise ValueError(f"initializer {value.name!r} has no values")
     array = value.const_value.numpy()
     return (array.dtype.str, array.shape, array.tobytes())
 
 
 def _rename(graph: onnx_ir.Graph, function: str, signatures: Mapping[str, Signature]) -> None:
-    """Every name gets the function's in front, so that none is there twice."""
+    """Puts the function's name in front of every name, so that all are different."""
     for index, node in enumerate(graph.all_nodes()):
         node.name = f"{function}.{node.name or index}"
         for value in node.outputs:

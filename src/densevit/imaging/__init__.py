@@ -4,7 +4,7 @@ Sizes are (height, width), points are (x, y) in image pixels, images are (H, W, 
 """
 
 from densevit.imaging.cropping import center_crop
-from densevit.imaging.enlarging import enlarge, phase_weights
+from densevit.imaging.enlarging import compute_phase_weights, enlarge
 from densevit.imaging.photo import Photo, read_photo, save_photo
 from densevit.imaging.placement import Padding, Placement, SizePolicy, resize_and_pad
 from densevit.imaging.reading import read
@@ -26,9 +26,9 @@ __all__ = [
     "SizePolicy",
     "Source",
     "center_crop",
+    "compute_phase_weights",
     "enlarge",
     "find_images",
-    "phase_weights",
     "read",
     "read_photo",
     "resize",

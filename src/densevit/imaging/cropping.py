@@ -27,9 +27,9 @@ def center_crop(
 
     image: (H, W, 3) or (H, W) uint8.
     crop_ratio: in (0, 1].
-    max_pixels: of the resized image, as for `fit`.
+    max_pixels: bounds the resized image, as for `resize_and_pad`.
 
-    Returns the crop, uint8 of `size`, and where the image lies in it: partly beyond.
+    Returns the crop, uint8 of `size`, and where the image lies in it: it reaches beyond.
     Raises ImageError where the resized image would be too large, ValueError for another image or ratio.
     """
     check_image(image)

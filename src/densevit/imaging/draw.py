@@ -1,4 +1,4 @@
-"""Label maps as images: colors, overlays, images side by side, legends.
+"""Draw label maps: colors, overlays, legends, images side by side.
 
 Images are (H, W, 3) uint8 RGB arrays, palettes (N, 3) uint8 RGB: row i is the color of label i.
 """
@@ -6,16 +6,26 @@ Images are (H, W, 3) uint8 RGB arrays, palettes (N, 3) uint8 RGB: row i is the c
 from __future__ import annotations
 
 import colorsys
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from densevit.core.errors import UsageError
 
 if TYPE_CHECKING:  # Pillow costs 30 ms to import and only the legend needs it
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+
 _ROOT = 1.2207440846057596  # of x**4 = x + 1
+
+# A legend's rows grow with the image, within what is readable and what is too much.
+_ROWS_PER_IMAGE = 24
+_MIN_ROW_PX, _MAX_ROW_PX = 16, 96
+_MIN_COLUMN_ROWS = 12  # a column of the legend is at least this long, however low the image is
+_MAX_NAME_LENGTH = 40
 
 
 def colorize(labels: NDArray[Any], palette: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -28,7 +38,7 @@ def colorize(labels: NDArray[Any], palette: NDArray[np.uint8]) -> NDArray[np.uin
     if labels.dtype != np.uint8:
         is_known = (labels >= 0) & (labels < len(palette))
         labels = np.where(is_known, labels, len(palette))
-    # One row for every value that a label can have now, so that the lookup needs no test per pixel.
+    # One row for every value that a label can have now, so that the look-up needs no test per pixel.
     colors = np.zeros((max(256, len(palette) + 1), 3), np.uint8)
     colors[: len(palette)] = palette
     return colors.take(labels, axis=0)
@@ -41,13 +51,14 @@ def overlay(
 
     image: (H, W, 3); labels: (H, W) integers; opacity: 0 (image) to 1 (colors), in steps of 1/256.
 
-    Labels outside the palette count as black, as in `colorize`. Raises ValueError for other shapes or ranges.
+    Labels outside the palette count as black, as in `colorize`. Raises UsageError for another
+    opacity, ValueError for other shapes.
     """
     _check_image(image)
     if labels.shape != image.shape[:2]:
-        raise ValueError(f"labels: got shape {labels.shape}; allowed: {image.shape[:2]}, as the image")
+        raise ValueError(f"labels: got shape {labels.shape}; allowed: {image.shape[:2]}, like the image")
     if not 0 <= opacity <= 1:
-        raise ValueError(f"opacity: got {opacity}; allowed: 0 to 1")
+        raise UsageError(f"opacity: got {opacity}; allowed: 0 to 1")
     # 16-bit fixed point, twice as fast as float32: the weights sum to 256, and 255 * 256 + 128 fits.
     color_weight = round(opacity * 256)
     blend = image.astype(np.uint16) * np.uint16(256 - color_weight)
@@ -75,12 +86,12 @@ def side_by_side(left: NDArray[np.uint8], right: NDArray[np.uint8], *, gap_px: i
     return both
 
 
-def default_palette(classes: int) -> NDArray[np.uint8]:
-    """(classes, 3) colors for data that brings none: always the same, none of them black.
+def make_palette(classes: int) -> NDArray[np.uint8]:
+    """(classes, 3) colors for data without any: always the same, never black.
 
     Hue, saturation and brightness step by the powers of 1 / x, where x**4 = x + 1 (Roberts 2018, The
-    unreasonable effectiveness of quasirandom sequences, R3): that spreads any first n colors evenly, 4096 of
-    them all different. A longer palette begins with the shorter one.
+    unreasonable effectiveness of quasirandom sequences, R3). That spreads the first n colors evenly for any n,
+    and the first 4096 all differ. A longer palette begins with the shorter one.
     Raises ValueError for fewer than 1 class.
     """
     if classes < 1:
@@ -92,21 +103,20 @@ def default_palette(classes: int) -> NDArray[np.uint8]:
     return np.rint(colors * 255).astype(np.uint8)
 
 
-def legend(names: Sequence[str], palette: NDArray[np.uint8], *, row_px: int = 24) -> NDArray[np.uint8]:
-    """An image of one row per class, color and name, black on white: (len(names) * row_px, W, 3).
+def draw_legend(names: Sequence[str], palette: NDArray[np.uint8], *, row_px: int = 24) -> NDArray[np.uint8]:
+    """Draw one row per class, color and name, black on white: (len(names) * row_px, W, 3).
 
-    names: at least one, and at most one per palette row.
+    names: at least one, and at most one per palette row; those above 40 characters are cut short.
     row_px: height of a row, at least 8; the width follows from the longest name.
 
-    Characters that Pillow's own font lacks appear as empty boxes. Raises ValueError otherwise.
+    Characters that Pillow's own font lacks appear as empty boxes. Raises ValueError for other arguments.
     """
     from PIL import Image, ImageDraw, ImageFont
 
-    _check_palette(palette)
-    if not 1 <= len(names) <= len(palette) or row_px < 8:
-        got = f"{len(names)} names for {len(palette)} colors, row_px {row_px}"
-        raise ValueError(f"legend: got {got}; allowed: 1 to {len(palette)} names, row_px 8 or more")
-    lines = [" ".join(name.split()) for name in names]  # a line break would run into the next row
+    _check_legend(names, palette)
+    if row_px < 8:
+        raise ValueError(f"row_px: got {row_px}; allowed: 8 or more")
+    lines = [_shorten(name) for name in names]
     font = ImageFont.load_default(size=row_px * 0.6)
     margin = row_px // 6
     swatch = row_px - 2 * margin
@@ -123,6 +133,34 @@ def legend(names: Sequence[str], palette: NDArray[np.uint8], *, row_px: int = 24
     return np.array(image)
 
 
+def add_legend(image: NDArray[np.uint8], names: Sequence[str], palette: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Put a legend to the right of an image, on white: (H, W, 3) -> (H or more, W + legend, 3).
+
+    names: as for `draw_legend`; `palette[i]` is the color of `names[i]`.
+
+    The legend's rows are a 24th of the image's height, but 16 to 96 pixels. A legend higher than the image
+    goes on in further columns of at least 12 rows. The image itself stays at the top left, unchanged.
+    Raises ValueError for other arguments.
+    """
+    _check_image(image)
+    _check_legend(names, palette)
+    height = len(image)
+    row_px = min(max(height // _ROWS_PER_IMAGE, _MIN_ROW_PX), _MAX_ROW_PX)
+    columns = math.ceil(len(names) / max(height // row_px, _MIN_COLUMN_ROWS))
+    rows = math.ceil(len(names) / columns)  # columns of about equal length
+    for first in range(0, len(names), rows):
+        part = slice(first, first + rows)
+        column = draw_legend(names[part], palette[part], row_px=row_px)
+        image = side_by_side(image, column, gap_px=row_px // 2)
+    return image
+
+
+def _shorten(name: str) -> str:
+    """One line of bounded length: a line break would run into the next row of the legend."""
+    line = " ".join(name.split())
+    return line if len(line) <= _MAX_NAME_LENGTH else f"{line[: _MAX_NAME_LENGTH - 3]}..."
+
+
 def _check_image(image: NDArray[Any]) -> None:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"image: got {image.dtype} {image.shape}; allowed: uint8 (H, W, 3)")
@@ -136,3 +174,9 @@ def _check_labels(labels: NDArray[Any]) -> None:
 def _check_palette(palette: NDArray[Any]) -> None:
     if palette.dtype != np.uint8 or palette.ndim != 2 or palette.shape[1] != 3 or len(palette) == 0:
         raise ValueError(f"palette: got {palette.dtype} {palette.shape}; allowed: uint8 (N, 3), not empty")
+
+
+def _check_legend(names: Sequence[str], palette: NDArray[Any]) -> None:
+    _check_palette(palette)
+    if not 1 <= len(names) <= len(palette):
+        raise ValueError(f"names: got {len(names)} for {len(palette)} colors; allowed: 1 to {len(palette)}")

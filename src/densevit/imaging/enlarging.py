@@ -1,4 +1,4 @@
-"""Bicubic enlargement by a whole factor without rounding: what super-resolution begins with and is compared to."""
+"""Bicubic enlargement by a whole factor without rounding: what super-resolution starts from and is compared to."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from densevit.imaging.resampling import cubic
 
 
-def phase_weights(scale: int) -> NDArray[np.float64]:
-    """(scale, 5): what each output pixel of an input pixel takes of the five around it, -2 to 2 pixels away.
+def compute_phase_weights(scale: int) -> NDArray[np.float64]:
+    """(scale, 5): the weights of the five input pixels around, -2 to 2 pixels away, for each phase of the output.
 
     MATLAB's imresize with a = -1/2; for a whole factor the weights repeat with every pixel of the input.
     """
@@ -22,16 +22,16 @@ def phase_weights(scale: int) -> NDArray[np.float64]:
 def enlarge(image: NDArray[Any], scale: int) -> NDArray[np.float32]:
     """(H, W) or (H, W, C) of any type and range -> (H * scale, W * scale[, C]) float32, borders mirrored.
 
-    Values may leave the range of the input by a ninth of it and more, where edges are.
+    At edges, values may leave the range of the input by a ninth of it and more.
     """
-    weights = phase_weights(scale).astype(np.float32)
+    weights = compute_phase_weights(scale).astype(np.float32)
     values = image.astype(np.float32)
     for axis in (0, 1):
-        values = _enlarged(values, weights, axis)
+        values = _enlarge_axis(values, weights, axis)
     return values
 
 
-def _enlarged(values: NDArray[np.float32], weights: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
+def _enlarge_axis(values: NDArray[np.float32], weights: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
     side = values.shape[axis]
     around = np.arange(-2, side + 2) % (2 * side)
     padded = values.take(np.minimum(around, 2 * side - 1 - around), axis)
@@ -39,11 +39,11 @@ def _enlarged(values: NDArray[np.float32], weights: NDArray[np.float32], axis: i
     shape[axis] *= len(weights)
     enlarged = np.empty(shape, np.float32)
     for phase, row in enumerate(weights):
-        terms = [np.float32(weight) * _part(padded, axis, k, side) for k, weight in enumerate(row) if weight]
+        terms = [np.float32(weight) * _slice(padded, axis, k, side) for k, weight in enumerate(row) if weight]
         target = (slice(None),) * axis + (slice(phase, None, len(weights)),)
         enlarged[target] = sum(terms[1:], terms[0])
     return enlarged
 
 
-def _part(padded: NDArray[np.float32], axis: int, first: int, count: int) -> NDArray[np.float32]:
+def _slice(padded: NDArray[np.float32], axis: int, first: int, count: int) -> NDArray[np.float32]:
     return padded[(slice(None),) * axis + (slice(first, first + count),)]

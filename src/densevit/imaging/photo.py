@@ -1,4 +1,4 @@
-"""A photograph with what `read` and `save` leave out: 16 bits, transparency, the color profile."""
+"""Read and save a photograph with what `read` and `save` drop: 16 bits, transparency, the color profile."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from densevit.core.errors import InputError
 from densevit.core.files import write_atomically
 from densevit.imaging.png16 import write_png16
-from densevit.imaging.reading import as_rgb, decode, open_image, upright
-from densevit.imaging.saving import pillow_format
+from densevit.imaging.reading import convert_to_rgb, decode, open_image, turn_upright
+from densevit.imaging.saving import choose_format
 from densevit.imaging.types import DEFAULT_MAX_PIXELS, ImageError, ImageSource, Size
 
 if TYPE_CHECKING:
@@ -26,13 +27,13 @@ Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 
 @dataclass(frozen=True)
 class Photo:
-    """An image as its file has it.
+    """An image as it is stored in its file.
 
     Attributes:
         pixels: (H, W, 3) uint8 or uint16 RGB, upright, C-contiguous.
         alpha: (H, W) of the same type, 0 where fully transparent; None for an opaque image. Colors are not
             multiplied by it.
-        icc_profile: the color profile of RGB pixels, None where there is none.
+        icc_profile: the color profile of RGB pixels, or None.
     """
 
     pixels: Pixels
@@ -52,7 +53,7 @@ class Photo:
         """Height and width."""
         return Size.of(self.pixels)
 
-    def eight_bits(self) -> NDArray[np.uint8]:
+    def to_8_bits(self) -> NDArray[np.uint8]:
         """(H, W, 3) uint8: the pixels, 16-bit ones as value / 257, rounded."""
         if self.pixels.dtype == np.uint8:
             return self.pixels.astype(np.uint8, copy=False)
@@ -74,22 +75,22 @@ def read_photo(source: ImageSource, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> 
         ImageError: as `read`.
     """
     if isinstance(source, np.ndarray):
-        return _of_array(source)
+        return _read_array(source)
     with open_image(source, max_pixels=max_pixels) as (image, name):
         pixels: Pixels
-        mode = _sixteen_bit_mode(image)
+        mode = _detect_16_bit_mode(image)
         if mode is not None:
             with open_image(source, max_pixels=max_pixels) as (again, _):
-                pixels = _sixteen_bits(image, again, mode)
+                pixels = _decode_16_bits(image, again, mode)
         else:
             decode(image)
-            pixels = _decoded_pixels(image, name)
+            pixels = _convert_pixels(image, name)
         if pixels.shape[2] == 3:
-            return Photo(pixels, None, _profile(image))
-        return Photo(pixels[..., :3].copy(), pixels[..., 3].copy(), _profile(image))
+            return Photo(pixels, None, _read_profile(image))
+        return Photo(pixels[..., :3].copy(), pixels[..., 3].copy(), _read_profile(image))
 
 
-def _of_array(array: NDArray[Any]) -> Photo:
+def _read_array(array: NDArray[Any]) -> Photo:
     shape = array.shape
     channels = shape[2] if array.ndim == 3 else 1
     known = array.dtype in (np.uint8, np.uint16) and array.ndim in (2, 3) and channels in (1, 3, 4)
@@ -103,39 +104,39 @@ def _of_array(array: NDArray[Any]) -> Photo:
     return Photo(np.ascontiguousarray(pixels[..., :3]), alpha)
 
 
-def _sixteen_bit_mode(image: Any) -> str | None:
+def _detect_16_bit_mode(image: Any) -> str | None:
     """The mode of a 16-bit PNG that Pillow would read with 8 bits, None for all other images."""
     if image.format != "PNG" or len(image.tile) != 1 or image.mode not in ("RGB", "RGBA"):
         return None
     return image.mode if image.tile[0][3] == f"{image.mode};16B" else None
 
 
-def _sixteen_bits(high: Any, low: Any, mode: str) -> NDArray[np.uint16]:
-    """Decodes the file twice, for the upper bytes and for the lower: Pillow gives only one byte at a time."""
+def _decode_16_bits(high: Any, low: Any, mode: str) -> NDArray[np.uint16]:
+    """Decodes the file twice, for the upper bytes and for the lower ones: Pillow keeps one byte at a time."""
     codec, extents, offset, _ = low.tile[0]
-    # read as if the lower byte came last, as it does in little-endian files, that byte is the one kept
+    # Pillow keeps the upper byte; told that the file is little-endian, it takes the lower byte for the upper one
     low.tile = [type(low.tile[0])(codec, extents, offset, f"{mode};16L")]
     decode(high)
     decode(low)
-    upper = np.array(upright(high, of=high), np.uint16)
-    pixels: NDArray[np.uint16] = (upper << 8) | np.asarray(upright(low, of=high))
+    upper = np.array(turn_upright(high, of=high), np.uint16)
+    pixels: NDArray[np.uint16] = (upper << 8) | np.asarray(turn_upright(low, of=high))
     return pixels
 
 
-def _decoded_pixels(image: PillowImage, name: str) -> Pixels:
-    """(H, W, 3 or 4) of any other image."""
+def _convert_pixels(image: PillowImage, name: str) -> Pixels:
+    """(H, W, 3 or 4) pixels of any other decoded image."""
     if image.mode.startswith("I"):
-        values = np.asarray(upright(image, of=image)).astype(np.int64)
+        values = np.asarray(turn_upright(image, of=image)).astype(np.int64)
         if values.min() < 0 or values.max() > 65_535:
             raise ImageError(f"{name}: holds gray values beyond 16 bits; save it with 16 or 8 bits")
         return np.repeat(values.astype(np.uint16)[..., None], 3, axis=2)
     if image.has_transparency_data:
-        return np.array(upright(image.convert("RGBA"), of=image))
-    return np.array(upright(as_rgb(image, name), of=image))
+        return np.array(turn_upright(image.convert("RGBA"), of=image))
+    return np.array(turn_upright(convert_to_rgb(image, name), of=image))
 
 
-def _profile(image: PillowImage) -> bytes | None:
-    """The color profile where it is one of RGB; bytes 16 to 19 of its header name the color space."""
+def _read_profile(image: PillowImage) -> bytes | None:
+    """The color profile if it describes RGB; bytes 16 to 19 of its header name the color space."""
     profile = image.info.get("icc_profile")
     if not isinstance(profile, bytes) or not 128 <= len(profile) <= MAX_PROFILE_BYTES:
         return None
@@ -149,19 +150,19 @@ def save_photo(photo: Photo, path: str | os.PathLike[str]) -> None:
     """Writes a photograph in the format of the suffix, with its profile: all of it or nothing.
 
     Raises:
-        ValueError: the format does not hold 16 bits or transparency, or is not known.
-        OSError: as the system gives it; FileNotFoundError for a missing folder.
+        UsageError: an unknown suffix.
+        InputError: the format does not hold the photo's 16 bits, transparency or size; the folder is missing, or
+            the file cannot be written for another reason.
+        UnavailableError: the disk is full.
     """
     target = Path(path)
     suffix = target.suffix.lower()
-    file_format, options = pillow_format(target, photo.size)
+    file_format, options = choose_format(target, photo.size)
     if photo.pixels.dtype == np.uint16 and suffix != ".png":
-        raise ValueError(f"{target}: the image has 16 bits per channel, which only .png keeps here")
+        raise InputError(f"{target}: the image has 16 bits per channel, which only .png keeps here; save a .png")
     if photo.alpha is not None and suffix not in _WITH_ALPHA:
         allowed = ", ".join(_WITH_ALPHA)
-        raise ValueError(f"{target}: the image has transparency, which {suffix} does not hold; use {allowed}")
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"{target}: no such folder; create {target.parent} first")
+        raise InputError(f"{target}: the image has transparency, which {suffix} does not hold; use {allowed}")
     layers = [photo.pixels] if photo.alpha is None else [photo.pixels, photo.alpha[..., None]]
     pixels = layers[0] if len(layers) == 1 else np.concatenate(layers, axis=2)
     with write_atomically(target) as temporary:

@@ -1,4 +1,4 @@
-"""Fitting an image into a network's input, and the exact way back."""
+"""Fit an image into a network's input, and the exact way back."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from densevit.core.errors import UsageError
 from densevit.imaging.resampling import ResizeKind, resize
 from densevit.imaging.types import DEFAULT_MAX_PIXELS, ImageError, Size, check_image
 
@@ -20,7 +21,7 @@ MAX_SIDE_PX = 16_384  # of a size policy
 
 @dataclass(frozen=True)
 class SizePolicy:
-    """At which size a model works: `native`, `short:S`, `long:S`, `exact:HxW` or `short:S/M`, in pixels.
+    """The size at which a model works: `native`, `short:S`, `long:S`, `exact:HxW` or `short:S/M`, in pixels.
 
     `short` and `long` set the shorter or longer side and keep the aspect ratio. With `/M` the other side is
     rounded up to a multiple of M, which changes the aspect a little (the published ADE20K evaluation).
@@ -35,15 +36,15 @@ class SizePolicy:
         sides_fit = all(1 <= side <= MAX_SIDE_PX for side in self.sides_px)
         multiple_fits = self.multiple == 1 or (wanted_sides == 1 and 1 < self.multiple <= 1024)
         if len(self.sides_px) != wanted_sides or not sides_fit or not multiple_fits:
-            raise ValueError(_policy_refusal(str(self)))
+            raise UsageError(_describe_policies(str(self)))
 
     @classmethod
     def parse(cls, text: str) -> SizePolicy:
-        """Read the text that `str(policy)` gives. Raises ValueError, which lists the allowed forms."""
+        """Read the text that `str(policy)` gives. Raises UsageError, which lists the allowed forms."""
         form = "(native|short|long|exact)(?::([0-9]{1,5})(?:x([0-9]{1,5}))?(?:/([0-9]{1,4}))?)?"
         match = re.fullmatch(form, text)
         if match is None:
-            raise ValueError(_policy_refusal(text))
+            raise UsageError(_describe_policies(text))
         kind: Any
         kind, *sides, multiple = match.groups()
         return cls(kind, tuple(int(side) for side in sides if side), int(multiple or 1))
@@ -55,8 +56,8 @@ class SizePolicy:
     def working_size(self, image: Size, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Size:
         """Size to which an image of that size is resized, sides rounded, each at least 1.
 
-        Raises ImageError when it has more than `max_pixels` and more than the image itself: shorter side
-        1024 would make a 1 x 10000 strip ten gigapixels.
+        Raises ImageError when it has more than `max_pixels` and more pixels than the image: a shorter side of
+        1024 would make a strip of 10000 x 1 px ten gigapixels.
         """
         if self.kind == "native":
             return image
@@ -79,17 +80,17 @@ class SizePolicy:
         return math.ceil(side / named * wanted / self.multiple) * self.multiple
 
 
-def _policy_refusal(text: str) -> str:
+def _describe_policies(text: str) -> str:
     allowed = "native, short:S, long:S, short:S/M, long:S/M, exact:HxW"
     return f"size: got {text!r}; allowed: {allowed}, each side 1 to {MAX_SIDE_PX}"
 
 
 @dataclass(frozen=True)
 class Placement:
-    """How an image lies in a network's input, and so the way back.
+    """Where an image lies in a network's input, and so the way back.
 
-    The image was resized to `content`, which lies in `tensor` with its top left corner at `offset`; what it
-    leaves free is padding, what reaches beyond was cut off.
+    The image was resized to `content`, which lies in `tensor` with its top left corner at `offset`. The rest of
+    the tensor is padding; what reaches beyond the tensor was cut off.
     """
 
     image: Size
@@ -113,11 +114,11 @@ class Placement:
 
         The top left corner of an image is (0, 0) and its bottom right corner (width, height).
         """
-        return _points(points) * self._scale_xy() + self.offset[::-1]
+        return _check_points(points) * self._scale_xy() + self.offset[::-1]
 
     def points_to_image(self, points: ArrayLike) -> NDArray[np.float64]:
         """(N, 2) points (x, y) in pixels of the tensor -> the same in image pixels."""
-        return (_points(points) - self.offset[::-1]) / self._scale_xy()
+        return (_check_points(points) - self.offset[::-1]) / self._scale_xy()
 
     def scale_to(self, map_size: Size) -> tuple[float, float]:
         """Map pixels per image pixel (vertical, horizontal), for a map that covers the whole tensor."""
@@ -131,7 +132,7 @@ class Placement:
         return np.array([self.content.width / self.image.width, self.content.height / self.image.height])
 
 
-def _points(points: ArrayLike) -> NDArray[np.float64]:
+def _check_points(points: ArrayLike) -> NDArray[np.float64]:
     array = np.asarray(points, dtype=np.float64)
     if array.ndim != 2 or array.shape[1] != 2:
         raise ValueError(f"points: got shape {array.shape}; allowed: (N, 2), each (x, y)")
@@ -149,11 +150,11 @@ def resize_and_pad(
 ) -> tuple[NDArray[np.uint8], Placement]:
     """Resize an image to its working size and pad it right and bottom to a multiple of `multiple` pixels.
 
-    image: (H, W, 3) or (H, W) uint8; comes back as it is where nothing has to change.
+    image: (H, W, 3) or (H, W) uint8; the same array comes back where nothing has to change.
     padding: "edge" repeats the last row and column, "zero" is black.
     max_pixels: bounds an enlarged image; padding may bring it to twice that.
 
-    Returns the input, uint8 of the image's number of dimensions, and where the image lies in it.
+    Returns the input, uint8 with the image's number of dimensions, and where the image lies in it.
     Raises ImageError where the input would be too large, ValueError for arguments that are not allowed.
     """
     check_image(image)

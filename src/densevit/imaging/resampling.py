@@ -1,4 +1,4 @@
-"""The kinds of resizing that published preprocessings name; they differ, so each has its own name here."""
+"""The kinds of resizing that published preprocessings use. They differ, so each has its own name."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from densevit.imaging.types import Size, check_image
 
 ResizeKind = Literal["cv2_cubic", "pil_bilinear", "pil_bicubic", "matlab_bicubic"]
 
-_STRIP_PIXELS = 1 << 18  # float32 pixels the resampler holds at a time: about what a processor's cache does
+_STRIP_PIXELS = 1 << 18  # float32 pixels that the resampler holds at a time: about the size of a processor's cache
 
 
 def resize(image: NDArray[np.uint8], size: Size, kind: ResizeKind) -> NDArray[np.uint8]:
-    """Resize a (H, W, 3) or (H, W) uint8 image to `size`; an image of that size comes back as it is.
+    """Resize a (H, W, 3) or (H, W) uint8 image to `size`; an image of that size is returned as it is.
 
     cv2_cubic       OpenCV's INTER_CUBIC: a = -0.75, no antialiasing, borders repeated
     pil_bilinear    Pillow's BILINEAR: antialiased
@@ -28,7 +28,7 @@ def resize(image: NDArray[np.uint8], size: Size, kind: ResizeKind) -> NDArray[np
     if kind not in get_args(ResizeKind):
         raise ValueError(f"kind: got {kind!r}; allowed: {', '.join(get_args(ResizeKind))}")
     if min(size) < 1:
-        raise ValueError(f"size: got {size}; allowed: at least 1 x 1")
+        raise ValueError(f"size: got {size}; allowed: at least 1 x 1 px")
     if Size.of(image) == size:
         return image
     if kind in ("cv2_cubic", "matlab_bicubic"):
@@ -47,7 +47,7 @@ class _Taps(NamedTuple):
     weights: NDArray[np.float32]
 
 
-def _taps(inputs: int, outputs: int, *, like_matlab: bool) -> _Taps:
+def _compute_taps(inputs: int, outputs: int, *, like_matlab: bool) -> _Taps:
     """Taps along one axis, with pixel centers at half positions."""
     stretch = max(1.0, inputs / outputs) if like_matlab else 1.0  # antialiasing widens the kernel
     reach = 2 * stretch
@@ -78,8 +78,8 @@ def cubic(distance: NDArray[np.float64], a: float) -> NDArray[np.float64]:
 
 def _resample(image: NDArray[np.uint8], size: Size, *, like_matlab: bool) -> NDArray[np.uint8]:
     before = Size.of(image)
-    rows = _taps(before.height, size.height, like_matlab=like_matlab)
-    columns = _taps(before.width, size.width, like_matlab=like_matlab)
+    rows = _compute_taps(before.height, size.height, like_matlab=like_matlab)
+    columns = _compute_taps(before.width, size.width, like_matlab=like_matlab)
     # The axis that shrinks more goes first: less work, and the order in which MATLAB rounds.
     rows_first = size.height * before.width <= size.width * before.height
     resized = np.empty((*size, *image.shape[2:]), np.uint8)
@@ -94,13 +94,13 @@ def _resample(image: NDArray[np.uint8], size: Size, *, like_matlab: bool) -> NDA
         passes = ((strip_taps, 0), (columns, 1))
         pixels: NDArray[Any] = image[first : last + 1]
         for taps, axis in passes if rows_first else reversed(passes):
-            pixels = _weighted_sum(pixels, taps, axis)
-            pixels = _rounded(pixels) if like_matlab else pixels
-        resized[strip] = pixels if like_matlab else _rounded(pixels)
+            pixels = _sum_taps(pixels, taps, axis)
+            pixels = _round(pixels) if like_matlab else pixels
+        resized[strip] = pixels if like_matlab else _round(pixels)
     return resized
 
 
-def _weighted_sum(pixels: NDArray[Any], taps: _Taps, axis: int) -> NDArray[np.float32]:
+def _sum_taps(pixels: NDArray[Any], taps: _Taps, axis: int) -> NDArray[np.float32]:
     along_axis = (-1, *(1,) * (pixels.ndim - 1 - axis))
     shape = (*pixels.shape[:axis], len(taps.positions), *pixels.shape[axis + 1 :])
     total = np.zeros(shape, np.float32)
@@ -109,5 +109,5 @@ def _weighted_sum(pixels: NDArray[Any], taps: _Taps, axis: int) -> NDArray[np.fl
     return total
 
 
-def _rounded(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
+def _round(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
     return (pixels + 0.5).clip(0, 255).astype(np.uint8)

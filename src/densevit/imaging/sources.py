@@ -1,4 +1,4 @@
-"""Files, folders and patterns become a list of images, each with a place of its own among the results."""
+"""Find the images that files, folders and patterns mean, and give each a place of its own among the results."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from pathlib import Path
 from densevit.imaging.types import ImageError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".mpo")
-"""What counts as an image inside a folder."""
+"""Of files that count as images inside a folder."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """An image file, and the path without suffix that its results take below the output folder."""
+    """An image file, and the path of its results below the output folder, without suffix."""
 
     path: Path
     stem: Path
 
 
 def find_images(texts: Iterable[str], *, exclude: Path | None = None) -> tuple[list[Source], list[ImageError]]:
-    """The images that the texts mean.
+    """Find the images that the texts mean.
 
-    A folder stands for all images below it, a text with `*`, `?` or `[` for the files that match (`**`
-    crosses folders), anything else for a file. Results keep the sub-folders below what all sources share;
-    images that differ in suffix only keep it in their stem.
+    A folder means all images below it, a text with `*`, `?` or `[` the files that match (`**` crosses
+    folders), any other text a file. Results keep the sub-folders below the folder that all sources share;
+    images that differ only in their suffix keep it in their stem.
 
     Args:
         texts: what the user gave.
-        exclude: the output folder; results of an earlier run are no images to work on when they lie in it
-            and the folder or pattern given is a wider one.
+        exclude: the output folder. Images in it count as results of an earlier run and are left out, unless
+            the folder or pattern given lies in it too.
 
     Returns:
-        The images, each once, and an error for each text that means none. A file that does not exist is
-        returned as a source, so that reading it says so.
+        The images, each once, and an error for each text that means no image. A file that does not exist is
+        returned as a source; reading it reports the error.
     """
     errors: list[ImageError] = []
     paths: dict[Path, None] = {}
@@ -45,9 +45,11 @@ def find_images(texts: Iterable[str], *, exclude: Path | None = None) -> tuple[l
     texts = list(texts)
     for text in texts:
         found, base, error = _expand(text, alone=len(texts) == 1)
-        if exclude is not None and found != [_absolute(text)]:
-            found = [path for path in found if not _is_result(path, base, _absolute(exclude))]
-            error = error or ("" if found else f"{text}: nothing but results of an earlier run in it")
+        if exclude is not None and found != [_make_absolute(text)]:
+            found = [path for path in found if not _is_result(path, base, _make_absolute(exclude))]
+            error = error or (
+                "" if found else f"{text}: holds only results of an earlier run; give another folder"
+            )
         bases.append(base)
         paths.update(dict.fromkeys(found))
         if error:
@@ -55,11 +57,11 @@ def find_images(texts: Iterable[str], *, exclude: Path | None = None) -> tuple[l
     if not paths:
         return [], errors
     common = Path(os.path.commonpath(bases))
-    return _with_stems([path.relative_to(common) for path in paths], common), errors
+    return _assign_stems([path.relative_to(common) for path in paths], common), errors
 
 
-def _with_stems(paths: list[Path], common: Path) -> list[Source]:
-    """Stems without suffix where that is unambiguous, compared as on a file system that ignores case."""
+def _assign_stems(paths: list[Path], common: Path) -> list[Source]:
+    """Stems without suffix where they are unambiguous, compared as on a file system that ignores case."""
     short = Counter(str(path.with_suffix("")).lower() for path in paths)
     stems = [path.with_suffix("") if short[str(path.with_suffix("")).lower()] == 1 else path for path in paths]
     if len({str(stem).lower() for stem in stems}) < len(stems):
@@ -68,7 +70,7 @@ def _with_stems(paths: list[Path], common: Path) -> list[Source]:
     return [Source(common / path, stem) for path, stem in zip(paths, stems, strict=True)]
 
 
-def _absolute(text: str | Path) -> Path:
+def _make_absolute(text: str | Path) -> Path:
     return Path(os.path.abspath(text))  # noqa: PTH100 - resolve() would follow links out of the folder
 
 
@@ -77,24 +79,24 @@ def _is_result(path: Path, base: Path, out: Path) -> bool:
 
 
 def _expand(text: str, *, alone: bool) -> tuple[list[Path], Path, str]:
-    """-> absolute paths, the folder that their results are relative to, what is wrong."""
-    path = _absolute(text)
+    """-> absolute paths, the folder that their results are relative to, and what is wrong or ""."""
+    path = _make_absolute(text)
     if not text.strip():
-        return [], path, "'': an empty source names nothing; give an image, a folder or a pattern"
+        return [], path, "'': an empty source; give an image, a folder or a pattern"
     try:
         if path.is_dir():
             found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
             missing = f"{text}: no image in this folder (looked for {', '.join(SUFFIXES)})"
             return found, path if alone else path.parent, "" if found else missing
         if not path.exists() and glob.has_magic(text):
-            matches = sorted(_absolute(match) for match in glob.glob(text, recursive=True))  # noqa: PTH207
+            matches = sorted(_make_absolute(match) for match in glob.glob(text, recursive=True))  # noqa: PTH207
             found = [match for match in matches if match.is_file() and match.suffix.lower() in SUFFIXES]
-            fixed = _absolute(text[: _first_magic(text)] + "_").parent
+            fixed = _make_absolute(text[: _find_magic(text)] + "_").parent
             return found, fixed, "" if found else f"{text}: no image matches this pattern"
     except OSError as error:
-        return [], path.parent, f"{text}: cannot be looked into ({error.strerror})"
+        return [], path.parent, f"{text}: cannot be listed ({error.strerror}); make it readable"
     return [path], path.parent, ""
 
 
-def _first_magic(text: str) -> int:
+def _find_magic(text: str) -> int:
     return min(text.index(sign) for sign in "*?[" if sign in text)

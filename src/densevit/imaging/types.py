@@ -1,4 +1,4 @@
-"""The words of this package: what an image is, its size, and what is said when it cannot be used."""
+"""The types of this package: what an image is, its size, and the error for one that cannot be used."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from densevit.core.errors import InputError
+from densevit.core.errors import InputError, UsageError
 from densevit.core.limits import DEFAULT_MAX_PIXELS
+from densevit.core.messages import describe_size
 
 if TYPE_CHECKING:  # Pillow costs 30 ms to import: functions that need it import it
     from PIL.Image import Image as PillowImage
@@ -40,12 +41,12 @@ class Size(NamedTuple):
         return cls(image.shape[0], image.shape[1])
 
     def __str__(self) -> str:
-        return f"{self.height} x {self.width}"
+        return describe_size(self)
 
 
 def check_image(image: NDArray[Any]) -> None:
-    """Refuses, with a ValueError, what is no (H, W, 3) or (H, W) uint8 array."""
+    """Raises UsageError for anything but a (H, W, 3) or (H, W) uint8 array."""
     is_image = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
     if not is_image or image.dtype != np.uint8 or image.size == 0:
         got = f"{image.dtype} {image.shape}"
-        raise ValueError(f"image: got {got}; allowed: uint8 (H, W, 3) or (H, W), not empty")
+        raise UsageError(f"image: got {got}; allowed: uint8 (H, W, 3) or (H, W), not empty")

@@ -10,7 +10,12 @@ exactly the operations of PyTorch's CPU kernel, so every label equals ``torch.nn
 (contiguous NCHW float32, ``align_corners=False``) followed by ``argmax``.
 
 Names: a *tap* is a logits pixel that an interpolated value reads, a *cell* is the set of result pixels that
-read the same taps.
+read the same taps. A cell is *settled* when bounds prove that one class wins all of its pixels; the classes that
+may win an unsettled cell are its *rivals*.
+
+Steps, one file each: `axes` says which taps and weights each result pixel has, `settling` finds the settled
+cells, `deciding` computes the pixels of the others, with PyTorch's operations (`arithmetic`) where rounding could
+decide; `label_map` puts them together.
 """
 
 from densevit.labels.confidence import full_resolution_confidence

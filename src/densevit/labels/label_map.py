@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from densevit.labels.arithmetic import torch_multiplies_weights_first
-from densevit.labels.axes import axes, check_logits
+from densevit.labels.arithmetic import multiplies_weights_first
+from densevit.labels.axes import check_logits, make_axes
 from densevit.labels.deciding import decide
 from densevit.labels.settling import settle_cells
 from densevit.labels.types import TAPS, Align, Labels
 
-# Work at a time: small enough for the processor's cache, and a bound on the memory.
+# Work at a time: small enough for the processor's cache, and a bound on memory.
 _PIXELS_AT_A_TIME = 1 << 17
 _CORNERS_AT_A_TIME = 1 << 20
 
@@ -44,11 +44,11 @@ def full_resolution_labels(
             65536 classes, and a size, scale or align out of range.
     """
     grid = check_logits(logits)
-    rows, columns = axes(grid, size, scale, align)
+    rows, columns = make_axes(grid, size, scale, align)
     kind = np.uint8 if len(grid) <= 256 else np.uint16
     if len(grid) == 1:
         return np.zeros(size, kind)
-    # Logits near the end of float32 may overflow in a difference; what is not comparable counts as unsettled.
+    # Differences of logits near float32's limit may overflow; what cannot be compared counts as unsettled.
     with np.errstate(over="ignore", invalid="ignore"):
         cell_labels, settled = settle_cells(grid, rows, columns, align, kind)
         labels = cell_labels.take(columns.cell_of_pixel, axis=1).take(rows.cell_of_pixel, axis=0)
@@ -56,7 +56,7 @@ def full_resolution_labels(
         pixels_per_cell = int(rows.count.max() * columns.count.max())
         values_per_cell = len(grid) * TAPS[align] ** 2
         step = max(1, min(_PIXELS_AT_A_TIME // pixels_per_cell, _CORNERS_AT_A_TIME // values_per_cell))
-        product_weights = align == "bilinear" and torch_multiplies_weights_first(grid.shape, size, scale)
+        product_weights = align == "bilinear" and multiplies_weights_first(grid.shape, size, scale)
         for start in range(0, cells.shape[1], step):
             decide(labels, grid, rows, columns, cells[:, start : start + step], product_weights)
     return labels

@@ -1,4 +1,4 @@
-"""Cells that one class wins whole, and the bounds that prove it."""
+"""Settle the cells that one class wins as a whole, and the bounds that prove it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _MOST_NEGATIVE = 0.1875
 _ROUNDING = 2.0**-17
 _SUBNORMAL = 1e-40  # the same for logits so small that their rounding is no longer relative
 # Relative to the difference of two classes: float32 weights do not add up to exactly 1 (bicubic: to 1e-5),
-# and a difference at an outer tap may be up to 75 times what _bounds() returns.
+# and a difference at an outer tap may be up to 75 times what `bound_mean` returns.
 _WEIGHT_ROUNDING = 2.0**-10
 
 
-def _two_best(grid: Floats, kind: type[np.unsignedinteger[Any]]) -> tuple[Floats, Floats, Labels]:
+def _find_two_best(grid: Floats, kind: type[np.unsignedinteger[Any]]) -> tuple[Floats, Floats, Labels]:
     """Largest logit, second largest logit and first class with the largest, each (h, w)."""
     best, second = grid[0].copy(), np.full(grid.shape[1:], -np.inf, np.float32)
     label = np.zeros(grid.shape[1:], kind)
@@ -38,23 +38,25 @@ def settle_cells(
     grid: Floats, rows: Axis, columns: Axis, align: Align, kind: type[np.unsignedinteger[Any]]
 ) -> tuple[Labels, Bools]:
     """Label of every cell, and whether it holds for every result pixel in the cell; both (cells, cells)."""
-    best, second, label = _two_best(grid, kind)
-    margin = rounding_margin(np.abs(best).max(keepdims=True))
-    cell_label, highest_label = _reached(label, rows, columns)
+    best, second, label = _find_two_best(grid, kind)
+    margin = compute_margin(np.abs(best).max(keepdims=True))
+    cell_label, highest_label = _find_extremes(label, rows, columns)
     settled = cell_label == highest_label
     if align == "bilinear":
-        # The runner-up bounds every other class. A lead lost in its own rounding is far below the margin.
-        settled &= _reached(best - second, rows, columns)[0] > margin
+        # Where the same class leads at all taps, the runner-up bounds every other class there. A lead that is lost
+        # in its own rounding is far below the margin.
+        settled &= _find_extremes(best - second, rows, columns)[0] > margin
         return cell_label, settled
+    # Negative weights: each class needs its own bounds on how far the best class leads it.
     for index, values in enumerate(grid):
         lead = best - values
-        lines = bounds([(line, line) for line in (lead.take(taps, axis=0) for taps in rows.taps)])
-        lowest, highest = bounds([(lines[0].take(taps, 1), lines[1].take(taps, 1)) for taps in columns.taps])
-        settled &= beaten(lowest, highest, margin) | (cell_label == index)
+        lines = bound_mean([(line, line) for line in (lead.take(taps, axis=0) for taps in rows.taps)])
+        lowest, highest = bound_mean([(lines[0].take(taps, 1), lines[1].take(taps, 1)) for taps in columns.taps])
+        settled &= is_beaten(lowest, highest, margin) | (cell_label == index)
     return cell_label, settled
 
 
-def _reached(values: NDArray[Any], rows: Axis, columns: Axis) -> tuple[NDArray[Any], NDArray[Any]]:
+def _find_extremes(values: NDArray[Any], rows: Axis, columns: Axis) -> tuple[NDArray[Any], NDArray[Any]]:
     """Smallest and largest of the (h, w) values at the taps of every cell."""
     lines = [values.take(taps, axis=0) for taps in rows.taps]
     low, high = reduce(np.minimum, lines), reduce(np.maximum, lines)
@@ -64,7 +66,7 @@ def _reached(values: NDArray[Any], rows: Axis, columns: Axis) -> tuple[NDArray[A
     )
 
 
-def bounds(taps: list[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
+def bound_mean(taps: list[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
     """Bounds of a weighted mean of two or four taps, along one axis, from the bounds of each tap.
 
     The inner two weights are at least 0. So the mean is between the inner two values, plus at most
@@ -79,13 +81,13 @@ def bounds(taps: list[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
     return low - share * np.maximum(outer_high - low, 0), high + share * np.maximum(high - outer_low, 0)
 
 
-def rounding_margin(magnitude: Floats) -> Floats:
+def compute_margin(magnitude: Floats) -> Floats:
     """Difference that rounding cannot undo between interpolated logits up to this magnitude."""
     margin: Floats = np.float32(_ROUNDING) * magnitude + np.float32(_SUBNORMAL)
     return margin
 
 
-def beaten(lowest: Floats, highest: Floats, margin: Floats) -> Bools:
+def is_beaten(lowest: Floats, highest: Floats, margin: Floats) -> Bools:
     """Where a class surely loses to one that leads by ``lowest`` to ``highest`` in a whole cell."""
     beaten: Bools = lowest - np.float32(_WEIGHT_ROUNDING) * highest > margin
     return beaten

@@ -1,4 +1,4 @@
-"""Boxes (x0, y0, x1, y1): how far they overlap, and which of many to keep."""
+"""Boxes (x0, y0, x1, y1): their overlaps, and which of them to keep."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_BLOCK = 256
-"""So many boxes are compared with all others at once."""
+from densevit.core.errors import UsageError
 
-_MOST = 2**24
-"""So many overlaps are computed at once."""
+_BLOCK = 256
+"""Number of boxes that are compared with all others at once."""
+
+_MAX_OVERLAPS = 2**24
+"""At most this number of overlaps is computed at once."""
 
 
 def box_iou(first: NDArray[np.floating[Any]], second: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
@@ -22,14 +24,14 @@ def box_iou(first: NDArray[np.floating[Any]], second: NDArray[np.floating[Any]])
         second: (M, 4).
 
     Returns:
-        (N, M) of the boxes' type, 0..1; not a number where neither box has an area.
+        (N, M) of the boxes' type, 0..1; NaN where neither box has an area.
 
     Raises:
         ValueError: arrays of other shapes.
     """
     _check_boxes(first)
     _check_boxes(second)
-    # column by column: (x0, y0, x1, y1) of each pair beside each other would cost twice the time
+    # one array per coordinate: arrays with the four coordinates of each pair side by side take twice the time
     x0, y0, x1, y1 = first.T[:, :, None]
     u0, v0, u1, v1 = second.T[:, None, :]
     common = np.maximum(np.minimum(x1, u1) - np.maximum(x0, u0), 0)
@@ -42,9 +44,9 @@ def box_iou(first: NDArray[np.floating[Any]], second: NDArray[np.floating[Any]])
 def non_maximum_suppression(
     boxes: NDArray[np.floating[Any]], scores: NDArray[np.floating[Any]], threshold: float
 ) -> NDArray[np.int64]:
-    """Keeps the best box, leaves out all that overlap it by more than the threshold, and so on with the rest.
+    """Keeps the best box, drops all boxes that overlap it by more than the threshold, and repeats with the rest.
 
-    What torchvision's `nms` keeps; of equal scores the first counts as the better.
+    The result equals that of torchvision's `nms`; of equal scores the first counts as the better one.
 
     Args:
         boxes: (N, 4) boxes (x0, y0, x1, y1); overlaps are computed in their type.
@@ -52,10 +54,11 @@ def non_maximum_suppression(
         threshold: of the intersection over union, 0..1.
 
     Returns:
-        (K,) int64 indices of those kept, best first.
+        (K,) int64 indices of the boxes that are kept, best first.
 
     Raises:
-        ValueError: arrays of other shapes or with values that are not finite, or a threshold outside 0..1.
+        UsageError: a threshold outside 0..1.
+        ValueError: arrays of other shapes or with values that are not finite.
     """
     _check_boxes(boxes)
     if scores.shape != (len(boxes),):
@@ -63,22 +66,22 @@ def non_maximum_suppression(
     if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
         raise ValueError("boxes and scores must be finite numbers")
     if not 0 <= threshold <= 1:
-        raise ValueError(f"threshold: got {threshold}; allowed: 0..1")
+        raise UsageError(f"threshold: got {threshold}; allowed: 0..1")
     rest = np.argsort(-scores, kind="stable")
     kept = []
     while rest.size:
         block, rest = rest[:_BLOCK], rest[_BLOCK:]
-        block = block[_greedy(box_iou(boxes[block], boxes[block]) > threshold)]
+        block = block[_suppress(box_iou(boxes[block], boxes[block]) > threshold)]
         kept.append(block)
-        step = max(1, _MOST // len(block))
+        step = max(1, _MAX_OVERLAPS // len(block))
         parts = [rest[start : start + step] for start in range(0, len(rest), step)]
         free = [part[~(box_iou(boxes[block], boxes[part]) > threshold).any(0)] for part in parts]
         rest = np.concatenate([*free, rest[:0]])
     return np.concatenate(kept) if kept else np.zeros(0, np.int64)
 
 
-def _greedy(overlaps: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(N, N) which overlap, best first -> (N,) which are kept."""
+def _suppress(overlaps: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(N, N) whether two boxes overlap, best first -> (N,) whether a box is kept."""
     kept = np.ones(len(overlaps), bool)
     for index in range(len(overlaps)):
         if kept[index]:

@@ -1,8 +1,8 @@
 """COCO's text form of run lengths, as cocoapi's `rleToString` and `rleFrString` define it.
 
-From the fourth on, a run length is stored as its difference to the one two before. Each number is cut into
-pieces of five bits, the lowest first; a character is 48 + piece, + 32 where more pieces follow, and the highest
-bit of the last piece is the sign.
+From the fourth on, a run length is stored as its difference from the run length two places before. Each number
+is cut into pieces of five bits, the lowest first. A character is 48 + piece, + 32 where more pieces follow; the
+highest bit of the last piece is the sign.
 """
 
 from __future__ import annotations
@@ -10,15 +10,20 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-_MOST_PIECES = 7
-"""Pieces of five bits that a difference of two 32-bit numbers needs at most."""
+from densevit.masks.types import MaskError
+
+_MAX_PIECES = 7
+"""A difference of two 32-bit numbers needs at most this number of five-bit pieces."""
+
+
+_WHAT = "the text of the mask's run lengths"
 
 
 def compress_counts(counts: NDArray[np.uint32]) -> str:
     """(N,) run lengths -> text."""
     values = counts.astype(np.int64)
     values[3:] -= counts[1:-2].astype(np.int64)
-    index = np.arange(_MOST_PIECES)
+    index = np.arange(_MAX_PIECES)
     pieces = (values[:, None] >> (5 * index)) & 31
     # n pieces hold -2**(5n - 1) .. 2**(5n - 1) - 1
     magnitude = np.where(values < 0, ~values, values)
@@ -29,24 +34,24 @@ def compress_counts(counts: NDArray[np.uint32]) -> str:
 
 
 def decompress_counts(text: str | bytes) -> NDArray[np.int64]:
-    """Text -> (N,) run lengths, which may be negative where the text is no one's run lengths.
+    """Text -> (N,) run lengths, which may be negative where the text does not come from run lengths.
 
     Raises:
-        ValueError: characters that do not occur in such texts, a number without end, or too large a one.
+        MaskError: characters that do not occur in such texts, a number without an end, or one that is too large.
     """
     raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     pieces = np.frombuffer(raw, np.uint8).astype(np.int64) - 48
     if not pieces.size:
         return np.zeros(0, np.int64)
     if pieces.min() < 0 or pieces.max() > 63:
-        raise ValueError("it holds characters outside '0' .. 'o'")
+        raise MaskError(f"{_WHAT} holds characters outside '0' .. 'o'")
     last = np.flatnonzero(pieces < 32)
     if not last.size or last[-1] != pieces.size - 1:
-        raise ValueError("it ends within a number")
+        raise MaskError(f"{_WHAT} ends within a number")
     first = np.concatenate([[0], last[:-1] + 1])
     lengths = last - first + 1
-    if lengths.max() > _MOST_PIECES:
-        raise ValueError(f"it holds a number of {lengths.max()} characters; allowed: at most {_MOST_PIECES}")
+    if lengths.max() > _MAX_PIECES:
+        raise MaskError(f"{_WHAT} holds a number of {lengths.max()} characters; allowed: at most {_MAX_PIECES}")
     shifts = 5 * (np.arange(pieces.size) - np.repeat(first, lengths))
     values = np.add.reduceat((pieces & 31) << shifts, first)
     negative = pieces[last] & 16 > 0

@@ -13,12 +13,12 @@ from densevit.metrics.states import check_state
 class ClassificationScore:
     """Top-1 and top-5 accuracy over a whole set.
 
-    The place of the true class is the number of classes with a larger logit, or with the same logit and a lower
-    index: ties are broken as `argmax` breaks them, the same on every machine. Logits that are not numbers miss.
-    With five classes or fewer, the true one is always among five, so that top-5 is 100.
+    The rank of the true class is the number of classes with a larger logit, or with the same logit and a lower
+    index: ties are broken like in `argmax`, the same on every machine. NaN logits miss. With five classes or
+    fewer, top-5 is always 100.
 
     Args:
-        classes: how many.
+        classes: number of classes.
     """
 
     def __init__(self, classes: int) -> None:
@@ -29,26 +29,26 @@ class ClassificationScore:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Set all counts to zero."""
         self.counts = np.zeros(3, np.int64)
 
     def update(self, logits: NDArray[np.floating[Any]], target: int) -> None:
         """Count one image.
 
         Args:
-            logits: (classes,), larger is likelier.
+            logits: (classes,), larger is more likely.
             target: index of the true class.
 
         Raises:
-            ValueError: logits of another shape, or a target that is no class.
+            ValueError: logits of another shape, or a target outside the classes.
         """
         if logits.shape != (self.classes,):
             raise ValueError(f"logits are {logits.shape}, there are {self.classes} classes")
         if not 0 <= target < self.classes:
             raise ValueError(f"target must be 0..{self.classes - 1}, got {target}")
-        place = int((logits > logits[target]).sum() + (logits[:target] == logits[target]).sum())
+        rank = int((logits > logits[target]).sum() + (logits[:target] == logits[target]).sum())
         known = not np.isnan(logits).any()
-        self.counts += np.array([known and place < 1, known and place < 5, True])
+        self.counts += np.array([known and rank < 1, known and rank < 5, True])
 
     def state(self) -> NDArray[np.int64]:
         """The counts so far, (3,) int64: top-1 hits, top-5 hits, images; a copy."""
@@ -58,7 +58,7 @@ class ClassificationScore:
         """Add the `state` of another score.
 
         Raises:
-            ValueError: not such a state.
+            ValueError: a state of another shape or type.
         """
         check_state(state, self.counts)
         self.counts += state

@@ -1,4 +1,4 @@
-"""How well the masks of single objects are met."""
+"""Overlap of masks with single objects."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _GROUPS = {
     "iou_medium": (32**2, 96**2),
     "iou_large": (96**2, np.inf),
 }
-"""The least and the largest area of each group, both of them within: on a border an object counts twice.
+"""The smallest and largest area of each group, both inclusive: an object on a border counts twice.
 
-So do COCO's evaluation and that of EfficientViT-SAM.
+COCO's evaluation and that of EfficientViT-SAM do the same.
 """
 
 
 class MaskScore:
-    """Mean over objects of the intersection over union of an object's mask with its true one; also by size.
+    """Mean over objects of the intersection over union of a mask with the true one; also by size.
 
-    What it keeps are whole billionths, so that the sum over several processes is exactly that of one.
+    It keeps integer billionths, so that the sum over several processes equals that of one process.
     """
 
     def __init__(self) -> None:
@@ -34,8 +34,8 @@ class MaskScore:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything."""
-        # per group: objects, billionths
+        """Set all counts to zero."""
+        # per group: number of objects, sum in billionths
         self.sums = np.zeros((len(_GROUPS), 2), np.int64)
 
     def update(self, iou: NDArray[np.floating[Any]], area: NDArray[np.floating[Any]]) -> None:
@@ -46,10 +46,10 @@ class MaskScore:
             area: (N,) of the true objects in pixels, as annotated.
 
         Raises:
-            ValueError: the shapes differ, or values that cannot be.
+            ValueError: the shapes differ, or values are out of range.
         """
         if iou.shape != area.shape or iou.ndim != 1:
-            raise ValueError(f"iou is {iou.shape}, area {area.shape}; allowed: (N,) both")
+            raise ValueError(f"iou is {iou.shape}, area {area.shape}; allowed: both (N,)")
         if not ((iou >= 0) & (iou <= 1)).all() or not (area >= 0).all():
             raise ValueError("iou must be 0..1, area not negative")
         billionths = np.rint(iou.astype(np.float64) * _BILLION).astype(np.int64)
@@ -65,7 +65,7 @@ class MaskScore:
         """Add the `state` of another score.
 
         Raises:
-            ValueError: not such a state.
+            ValueError: a state of another shape or type.
         """
         check_state(state, self.sums)
         self.sums += state

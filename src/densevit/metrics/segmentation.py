@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from densevit.metrics.states import check_state
 
 IGNORE = 255
-"""Label of a pixel that no score and no loss looks at."""
+"""Label of a pixel that scores and losses ignore."""
 
 
 class SegmentationScore:
     """Mean intersection over union and pixel accuracy over a whole set.
 
-    Intersections and unions are summed over all images per class, then divided; a class that occurs in
-    neither labels nor targets does not enter the mean.
+    Intersections and unions are summed over all images per class, then divided; the mean excludes classes that
+    occur neither in labels nor in targets.
 
     Args:
         class_names: one name per class.
@@ -34,10 +34,10 @@ class SegmentationScore:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Set all counts to zero."""
         classes = len(self.class_names)
-        # rows are targets, columns predictions; the last column takes predictions that are no class here,
-        # so that they still miss their target
+        # rows are targets, columns predictions; the last column is for predictions outside the classes, which
+        # still miss their target
         self.confusion = np.zeros((classes, classes + 1), np.int64)
 
     def update(self, labels: NDArray[np.integer], target: NDArray[np.integer]) -> None:
@@ -45,7 +45,7 @@ class SegmentationScore:
 
         Args:
             labels: (H, W) predicted classes; one outside the classes counts as wrong where the target counts.
-            target: (H, W) true classes, `ignore` where none is known.
+            target: (H, W) true classes, `ignore` where it is unknown.
 
         Raises:
             ValueError: the shapes differ, or a target is neither a class nor `ignore`.

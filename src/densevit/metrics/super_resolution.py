@@ -1,4 +1,4 @@
-"""PSNR and SSIM of images on Y."""
+"""PSNR and SSIM of images on Y (luma)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from densevit.core.errors import InputError
+from densevit.core.messages import describe_size
 
 _SSIM_SIDE = 11
 _SSIM_SIGMA = 1.5
@@ -32,14 +35,16 @@ def psnr(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
 def ssim(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     """Structural similarity of two (H, W) maps in 0..255 (Wang et al. 2004, equation 13).
 
-    A Gaussian window of 11 x 11, sigma 1.5, and only where it lies inside the maps, so that the mean is over
-    (H - 10, W - 10) positions.
+    A Gaussian window of 11 x 11, sigma 1.5, only where it is inside the maps: the mean is over (H - 10, W - 10)
+    positions.
 
     Raises:
-        ValueError: maps smaller than the window.
+        InputError: maps smaller than the window.
     """
     if min(first.shape) < _SSIM_SIDE:
-        raise ValueError(f"SSIM needs at least {_SSIM_SIDE} pixels a side, got {first.shape}")
+        raise InputError(
+            f"SSIM needs {_SSIM_SIDE} pixels a side, got {describe_size((first.shape[0], first.shape[1]))}"
+        )
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     mean_1, mean_2 = _blur(first), _blur(second)
     variance_1 = _blur(first * first) - mean_1**2
@@ -63,12 +68,12 @@ def _blur(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 class SuperResolutionScore:
-    """PSNR and SSIM on Y, each the mean over images, as the super-resolution literature reports them.
+    """PSNR and SSIM on Y, each the mean over images, as is usual in super-resolution papers.
 
-    What it keeps are whole billionths of a dB and of SSIM. An image without any error counts as 100 dB.
+    It keeps integer billionths of a dB and of SSIM. An image without any error counts as 100 dB.
 
     Args:
-        border_px: rows and columns left out at each side, by custom the scale.
+        border_px: rows and columns to leave out at each side, usually the scale.
     """
 
     def __init__(self, border_px: int) -> None:
@@ -79,28 +84,29 @@ class SuperResolutionScore:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything."""
-        # images, PSNR, SSIM
+        """Set all counts to zero."""
+        # number of images, sums of PSNR and SSIM in billionths
         self.sums = np.zeros(3, np.int64)
 
     def state(self) -> NDArray[np.int64]:
-        """(3,) int64: all that was counted; states add up."""
+        """The counts so far, (3,) int64; states add up."""
         return self.sums
 
     def update(self, image: NDArray[np.uint8], target: NDArray[np.uint8]) -> None:
         """Compare one image with the original, both (H, W, 3) uint8 RGB.
 
         Raises:
-            ValueError: the shapes differ, or nothing is left inside the border.
+            InputError: too little is left inside the border.
+            ValueError: the shapes differ.
         """
         if image.shape != target.shape:
             raise ValueError(f"the image is {image.shape}, the target is {target.shape}")
         height, width = image.shape[:2]
         border = self.border_px
         if min(height, width) < 2 * border + _SSIM_SIDE:
-            raise ValueError(
+            raise InputError(
                 f"a score needs {2 * border + _SSIM_SIDE} pixels a side with a border of {border}, "
-                f"got {height} x {width}"
+                f"got {describe_size((height, width))}"
             )
         inside = np.s_[border : height - border, border : width - border]
         first, second = luma(image[inside]), luma(target[inside])
@@ -108,7 +114,7 @@ class SuperResolutionScore:
         self.sums += np.array([1, *(round(score * _BILLION) for score in scores)], np.int64)
 
     def compute(self) -> dict[str, Any]:
-        """-> `psnr_y` in dB and `ssim_y` in 0..1; not a number before the first image."""
+        """-> `psnr_y` in dB and `ssim_y` in 0..1; NaN before the first image."""
         images, *totals = (int(value) for value in self.sums)
         psnr_y, ssim_y = (total / images / _BILLION if images else math.nan for total in totals)
         return {"psnr_y": psnr_y, "ssim_y": ssim_y}

@@ -1,1 +1,1 @@
-"""Networks: backbones, heads, the ways weights enter and leave them."""
+"""Networks: backbones and heads, how they are built, and their forms for deployment."""

@@ -1,8 +1,8 @@
-"""Steps that depend on a map's size, written so that a graph traced at one size serves all.
+"""Operations that depend on a map's size, written so that a graph traced at one size serves all sizes.
 
 Tracing with symbolic sizes costs three times as much and gives the same graph. So sizes are traced as numbers,
 and where one would be baked in, the ONNX operators are named here: their shapes are read from the tensors at
-run time. Everything else in the models says nothing of sizes.
+run time. Nothing else in the models depends on sizes.
 """
 
 from __future__ import annotations
@@ -52,17 +52,17 @@ def resize_bicubic(x: Tensor, like: Tensor) -> Tensor:
     """(B, C, h, w) -> (B, C, H, W) of `like`: bicubic with a = -0.75 and half-pixel centers, no antialiasing."""
     if not torch.onnx.is_in_onnx_export():
         return F.interpolate(x, size=like.shape[-2:], mode="bicubic", align_corners=False)
-    return _resized(x, like, "cubic", cubic_coeff_a=-0.75, nearest_mode="floor")
+    return _resize(x, like, "cubic", cubic_coeff_a=-0.75, nearest_mode="floor")
 
 
 def resize_bilinear(x: Tensor, like: Tensor) -> Tensor:
     """(B, C, h, w) -> (B, C, H, W) of `like`: bilinear with half-pixel centers, no antialiasing."""
     if not torch.onnx.is_in_onnx_export():
         return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
-    return _resized(x, like, "linear")
+    return _resize(x, like, "linear")
 
 
-def _resized(x: Tensor, like: Tensor, mode: str, **attributes: str | float) -> Tensor:
+def _resize(x: Tensor, like: Tensor, mode: str, **attributes: str | float) -> Tensor:
     batch, channels = x.shape[:2]
     first = _operator("Shape", (x,), like=torch.empty(0, dtype=torch.int64), shape=(2,), start=0, end=2)
     sizes = _operator("Concat", (first, _sides(like)), like=first, shape=(4,), axis=0)

@@ -8,6 +8,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
+from densevit.core.errors import UsageError
 from densevit.models.blocks import EfficientViTModule, residual_block
 from densevit.models.layers import ConvNorm
 from densevit.variants import BackboneTable, Stage
@@ -15,7 +16,7 @@ from densevit.variants import BackboneTable, Stage
 
 @dataclass(frozen=True)
 class Feature:
-    """What a stage puts out: its channels, and how many input pixels one of its positions spans."""
+    """The output of a stage: its channels, and the input pixels per axis that one position spans."""
 
     channels: int
     stride: int
@@ -25,7 +26,7 @@ def of_strides(features: Sequence[Feature], strides: Sequence[int]) -> tuple[int
     """Which of the features have those strides, in their order.
 
     Raises:
-        ValueError: there is none of some stride.
+        ValueError: no feature has one of the strides.
     """
     by_stride = {feature.stride: index for index, feature in enumerate(features)}
     if missing := set(strides) - by_stride.keys():
@@ -44,7 +45,7 @@ class Backbone(nn.Module):
     def __init__(self, table: BackboneTable, *, in_channels: int = 3) -> None:
         super().__init__()
         if in_channels < 1:
-            raise ValueError(f"in_channels must be at least 1, got {in_channels}")
+            raise UsageError(f"in_channels must be at least 1, got {in_channels}")
         self.table = table
         strides = [table.stem_stride * 2**index for index in range(len(table.stages))]
         self.features = tuple(

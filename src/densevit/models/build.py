@@ -1,11 +1,13 @@
-"""Names become modules: a backbone and what reads its maps, built here and nowhere else."""
+"""Builds modules from names and tables: a backbone and what reads its maps."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
 from torch import Tensor, nn
 
+from densevit.core.errors import UsageError
 from densevit.models.backbone import Backbone
 from densevit.models.heads import ClassificationHead, SegmentationHead
 from densevit.models.image_encoder import ImageEncoder
@@ -27,7 +29,7 @@ from densevit.variants import (
 
 
 class Network(nn.Module):
-    """Any model: a module that says which of its parts are run, by the names of its task's signatures."""
+    """Any model: a module with functions, named as in its task's signatures."""
 
     def functions(self) -> dict[str, nn.Module]:
         """Function name -> the module that computes it from normalized tensors."""
@@ -35,7 +37,7 @@ class Network(nn.Module):
 
 
 def functions(network: nn.Module) -> dict[str, nn.Module]:
-    """The parts of any network that are run, by name; a module that is no `Network` is its one function."""
+    """The functions of any network by name; any other module is its only function."""
     return network.functions() if isinstance(network, Network) else {"forward": network}
 
 
@@ -80,11 +82,13 @@ class PromptableModel(Network):
 
     def functions(self) -> dict[str, nn.Module]:
         """The image encoder, and the decoding of prompts in three ways, see `densevit.tasks.promptable`."""
+        # laid out as runtimes want it, which therefore do not copy it for every decoder
+        positions = self.prompt_encoder.dense_positions().detach().clone(memory_format=torch.channels_last)
         return {
             "encode_image": self.image_encoder,
-            "decode_masks": PromptDecoder(self.prompt_encoder, self.mask_decoder),
-            "refine_masks": MaskPromptDecoder(self.prompt_encoder, self.mask_decoder),
-            "propose_masks": ProposalDecoder(self.prompt_encoder, self.mask_decoder),
+            "decode_masks": PromptDecoder(self.prompt_encoder, self.mask_decoder, positions),
+            "refine_masks": MaskPromptDecoder(self.prompt_encoder, self.mask_decoder, positions),
+            "propose_masks": ProposalDecoder(self.prompt_encoder, self.mask_decoder, positions),
         }
 
     def forward(self, x: Tensor) -> Tensor:
@@ -94,7 +98,7 @@ class PromptableModel(Network):
 
 
 class SuperResolutionModel(Network):
-    """What the head makes of the backbone's maps, added to the bicubic enlargement.
+    """Adds a correction, which the head computes from the backbone's maps, to the bicubic enlargement.
 
     Args:
         backbone: gives the list of maps, the finest at the input's resolution.
@@ -108,8 +112,8 @@ class SuperResolutionModel(Network):
         start_near_bicubic(self)
 
     def correction(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) in 0..1 -> (B, C, H * scale, W * scale), what bicubic enlargement lacks."""
-        # centerd, so that the zeros around the convolutions' inputs are mid-gray
+        """(B, C, H, W) in 0..1 -> (B, C, H * scale, W * scale), the difference from bicubic enlargement."""
+        # centered, so that the zeros around the convolutions' inputs are mid-gray
         out: Tensor = self.head(self.backbone(x - 0.5))
         return out
 
@@ -123,16 +127,16 @@ def build(table: Architecture, *, classes: int | None = None, in_channels: int =
 
     Args:
         table: a row of `densevit.variants.ARCHITECTURES`.
-        classes: class count, the table's own when None; promptable and super-resolution models have none.
+        classes: number of classes, the table's own when None; promptable and super-resolution models have none.
         in_channels: channels of the image.
 
     Raises:
-        ValueError: a count below 1, or classes where there are none.
+        UsageError: a count below 1, or classes for a model without classes.
     """
     if isinstance(table, (SegmentationTable, ClassificationTable)):
         return build_dense(table, classes=classes, in_channels=in_channels)
     if classes is not None:
-        raise ValueError(f"{table.name} has no classes, got classes={classes}")
+        raise UsageError(f"{table.name} has no classes, got classes={classes}")
     if isinstance(table, SuperResolutionTable):
         return build_super_resolution(table, in_channels=in_channels)
     return build_promptable(table, in_channels=in_channels)
@@ -144,7 +148,7 @@ def build_dense(
     """A segmentation or classification model with random weights; `classes` defaults to the table's own count.
 
     Raises:
-        ValueError: a count below 1.
+        UsageError: a count below 1.
     """
     backbone = Backbone(table.backbone, in_channels=in_channels)
     classes = table.classes if classes is None else classes
@@ -188,20 +192,20 @@ def with_ablations(
     """The same architecture without what is switched off (paper, Table 1).
 
     Raises:
-        ValueError: something is to be switched off in a network that is no EfficientViT.
+        UsageError: something is switched off in a network that is not an EfficientViT.
     """
     if multi_scale and global_attention:
         return table
     if not isinstance(table, PromptableTable):
-        return replace(table, backbone=_ablated(table.backbone, multi_scale, global_attention))
+        return replace(table, backbone=_ablate(table.backbone, multi_scale, global_attention))
     encoder = table.encoder
     if isinstance(encoder, TinyViTTable):
-        raise ValueError(f"{table.name} is no EfficientViT; multi_scale and global_attention must be True")
-    backbone = _ablated(encoder.backbone, multi_scale, global_attention)
+        raise UsageError(f"{table.name} is not an EfficientViT; multi_scale and global_attention must be True")
+    backbone = _ablate(encoder.backbone, multi_scale, global_attention)
     return replace(table, encoder=replace(encoder, backbone=backbone))
 
 
-def _ablated(backbone: BackboneTable, multi_scale: bool, global_attention: bool) -> BackboneTable:
+def _ablate(backbone: BackboneTable, multi_scale: bool, global_attention: bool) -> BackboneTable:
     if not multi_scale:
         backbone = backbone.without_multi_scale()
     return backbone if global_attention else backbone.without_global_attention()
@@ -219,13 +223,13 @@ def create_model(
 
     Args:
         name: an architecture, such as "seg-b1" (Cityscapes head), "seg-b1-ade20k", "cls-b1" or "sam-l0".
-        classes: class count; the published one when None.
+        classes: number of classes; the published one when None.
         in_channels: channels of the input image.
         multi_scale: False removes the aggregated branches of the attention.
         global_attention: False removes the mixing of tokens.
 
     Raises:
-        ValueError: unknown architecture, a count below 1, or something switched off that is not there.
+        UsageError: unknown architecture, a count below 1, or something switched off that the network lacks.
     """
     table = with_ablations(find_architecture(name), multi_scale=multi_scale, global_attention=global_attention)
     return build(table, classes=classes, in_channels=in_channels)

@@ -8,9 +8,9 @@ from torch.nn import functional as F
 
 
 class ChannelNorm(nn.Module):
-    """Each pixel's channels to mean 0 and variance 1, then scaled and shifted per channel.
+    """Normalizes each pixel's channels to mean 0 and variance 1, then scales and shifts per channel.
 
-    Segment Anything has it behind the encoder's neck, in the mask prompt's convolutions and in the decoder's
+    Segment Anything uses it behind the encoder's neck, in the mask prompt's convolutions and in the decoder's
     upscaling (arXiv 2304.02643, appendix A).
 
     Args:

@@ -1,4 +1,4 @@
-"""Model in, equal model out, in the form that runs best."""
+"""Turns a model into an equal one that runs faster or that can be exported."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def fold_norms(model: nn.Module) -> nn.Module:
     folded = copy.deepcopy(model).cpu().eval()
     for layer in folded.modules():
         if isinstance(layer, ConvNorm) and isinstance(layer.norm, nn.BatchNorm2d):
-            layer.conv = _folded(layer.conv, layer.norm)
+            layer.conv = _fold(layer.conv, layer.norm)
             layer.norm = nn.Identity()
     return folded
 
@@ -34,7 +34,7 @@ def for_export(model: nn.Module) -> nn.Module:
     return folded.requires_grad_(False)
 
 
-def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
+def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     assert norm.running_mean is not None
     assert norm.running_var is not None
     factor = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
@@ -67,7 +67,7 @@ class ImageInput(nn.Module):
         self.register_buffer("factor", factor.float(), persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, H, W, C) uint8 -> what the network makes of it."""
+        """(B, H, W, C) uint8 -> the network's answer."""
         normalized = (image.float() - self.shift) * self.factor
         out: Tensor = self.network(normalized.permute(0, 3, 1, 2))
         return out

@@ -1,4 +1,4 @@
-"""The neck: maps of several strides become one (paper, section 2.2, the pyramid fused by addition)."""
+"""The neck fuses maps of several strides into one by addition (paper, section 2.2)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Fusion(nn.Module):
     """1x1 convolution of each map, upsampling to the finest, sum.
 
     Args:
-        features: what comes in, coarsest first.
+        features: of the input maps, coarsest first.
         width: channels of the sum.
         norm_eps: epsilon of the BatchNorms.
         norm: False gives the convolutions biases instead.

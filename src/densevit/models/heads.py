@@ -1,4 +1,4 @@
-"""Heads: they ask the backbone for channels and strides, and turn its maps into an answer."""
+"""Heads read channels and strides from the backbone and turn its maps into an answer."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from densevit.core.errors import UsageError
 from densevit.models.backbone import Feature, of_strides
 from densevit.models.blocks import residual_stack
 from densevit.models.fusion import Fusion
@@ -19,11 +20,12 @@ class SegmentationHead(nn.Module):
     Args:
         table: widths and depth.
         features: the backbone's features, finest first; those of the table's strides are used.
-        classes: how many classes.
+        classes: number of classes.
         norm_eps: epsilon of the BatchNorms.
 
     Raises:
-        ValueError: no class, or a backbone without those strides.
+        UsageError: fewer than one class.
+        ValueError: the backbone lacks one of those strides.
     """
 
     def __init__(
@@ -31,7 +33,7 @@ class SegmentationHead(nn.Module):
     ) -> None:
         super().__init__()
         if classes < 1:
-            raise ValueError(f"classes must be at least 1, got {classes}")
+            raise UsageError(f"classes must be at least 1, got {classes}")
         self.inputs = of_strides(features, table.strides)
         self.fusion = Fusion([features[i] for i in self.inputs], table.width, norm_eps=norm_eps)
         self.middle = residual_stack(table, norm_eps=norm_eps)
@@ -45,7 +47,7 @@ class SegmentationHead(nn.Module):
         self.embedding_channels = width
 
     def embed(self, maps: Sequence[Tensor]) -> Tensor:
-        """All maps of the backbone, finest first -> (B, C, H / 8, W / 8), what the classifier reads."""
+        """All maps of the backbone, finest first -> (B, C, H / 8, W / 8), the classifier's input."""
         out: Tensor = self.output[:-1](self.middle(self.fusion([maps[i] for i in self.inputs])))
         return out
 
@@ -65,11 +67,11 @@ class ClassificationHead(nn.Module):
     Args:
         table: widths.
         features: the backbone's features, finest first; the last is used.
-        classes: how many classes.
+        classes: number of classes.
         norm_eps: epsilon of BatchNorm and LayerNorm.
 
     Raises:
-        ValueError: no class.
+        UsageError: fewer than one class.
     """
 
     def __init__(
@@ -77,7 +79,7 @@ class ClassificationHead(nn.Module):
     ) -> None:
         super().__init__()
         if classes < 1:
-            raise ValueError(f"classes must be at least 1, got {classes}")
+            raise UsageError(f"classes must be at least 1, got {classes}")
         self.conv = ConvNorm(features[-1].channels, table.width, 1, activation=table.activation, norm_eps=norm_eps)
         self.hidden = nn.Linear(table.width, table.hidden, bias=False)
         self.norm = nn.LayerNorm(table.hidden, eps=norm_eps)

@@ -15,7 +15,7 @@ from densevit.variants import EfficientViTEncoderTable, NeckTable
 
 
 class Neck(nn.Module):
-    """The maps of three strides become one embedding at the finest of them.
+    """Fuses the maps of three strides into one embedding at the finest of them.
 
     Args:
         table: widths, depth, strides.
@@ -37,7 +37,7 @@ class Neck(nn.Module):
 
 
 class ImageEncoder(nn.Module):
-    """An image becomes the embedding that prompts are answered from.
+    """Encodes an image as the embedding that the mask decoder reads.
 
     Args:
         table: of the backbone and the neck.

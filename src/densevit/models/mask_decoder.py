@@ -33,7 +33,7 @@ class MLP(nn.Module):
 
 
 class MaskDecoder(nn.Module):
-    """All four masks of each prompt; which of them to take is the caller's choice.
+    """All four masks of each prompt; the caller chooses.
 
     Args:
         width: C of the embeddings.
@@ -67,7 +67,7 @@ class MaskDecoder(nn.Module):
         """Masks of N prompts on one image, or on N images, one prompt each.
 
         Args:
-            image: (1, C, h, w) or (N, C, h, w), what the image encoder gave.
+            image: (1, C, h, w) or (N, C, h, w), output of the image encoder.
             positions: (1, C, h, w), `PromptEncoder.dense_positions`.
             sparse: (N, P, C), embedded points and boxes; P may be 0.
             dense: (1, C, h, w) or (N, C, h, w), embedded masks. Where both `image` and this have one row,
@@ -78,7 +78,7 @@ class MaskDecoder(nn.Module):
             with the true mask, (N, 4), about 0..1.
 
         Raises:
-            ValueError: the first dimensions fit neither of the two.
+            ValueError: first dimensions that are neither 1 nor N.
         """
         tokens, pixels = self.run_transformer(image, positions, sparse, dense)
         return self.predict_masks(tokens, pixels, image.shape[-2:]), self.predict_scores(tokens)
@@ -86,7 +86,7 @@ class MaskDecoder(nn.Module):
     def run_transformer(
         self, image: Tensor, positions: Tensor, sparse: Tensor, dense: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Tokens and image after they have seen each other; arguments as of `forward`.
+        """Tokens and image after they have attended to each other; arguments as for `forward`.
 
         Returns:
             Tokens (N, 1 + 4 + P, C): one for the scores, one per mask, the prompts'; image (N, h * w, C).
@@ -109,13 +109,13 @@ class MaskDecoder(nn.Module):
         return scores
 
     def predict_masks(self, tokens: Tensor, pixels: Tensor, grid: torch.Size) -> Tensor:
-        """What `run_transformer` gave, on a grid of (h, w) -> logits (N, 4, 4 * h, 4 * w)."""
+        """Output of `run_transformer` on a grid of (h, w) -> logits (N, 4, 4 * h, 4 * w)."""
         kernels = torch.stack(
             [mlp(tokens[:, 1 + index]) for index, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1
         )
-        return _placed(self._upscaled(pixels) @ kernels.transpose(1, 2), grid)
+        return _arrange_maps(self._upscale(pixels) @ kernels.transpose(1, 2), grid)
 
-    def _upscaled(self, pixels: Tensor) -> Tensor:
+    def _upscale(self, pixels: Tensor) -> Tensor:
         """(N, P, C) -> (N, P * 16, C / 8): each cell becomes 2x2, and each of these 2x2 again, one after another.
 
         A transposed convolution whose stride is its kernel is a product with a matrix; without the map's layout
@@ -125,11 +125,11 @@ class MaskDecoder(nn.Module):
         assert isinstance(first, nn.ConvTranspose2d)
         assert isinstance(norm, ChannelNorm)
         assert isinstance(second, nn.ConvTranspose2d)
-        pixels = F.gelu(norm.channels_last(_spread(pixels, first)))
-        return F.gelu(_spread(pixels, second))
+        pixels = F.gelu(norm.channels_last(_enlarge(pixels, first)))
+        return F.gelu(_enlarge(pixels, second))
 
 
-def _spread(pixels: Tensor, layer: nn.ConvTranspose2d) -> Tensor:
+def _enlarge(pixels: Tensor, layer: nn.ConvTranspose2d) -> Tensor:
     """(N, P, C) -> (N, P * 4, C'), by a transposed convolution of kernel and stride 2."""
     assert layer.bias is not None
     rows, count, _ = pixels.shape
@@ -138,8 +138,8 @@ def _spread(pixels: Tensor, layer: nn.ConvTranspose2d) -> Tensor:
     return F.linear(pixels, matrix, layer.bias.repeat(4)).reshape(rows, 4 * count, layer.out_channels)
 
 
-def _placed(values: Tensor, grid: torch.Size) -> Tensor:
-    """Values in the order of `MaskDecoder._upscaled`, (N, h * w * 16, K) -> maps (N, K, 4 * h, 4 * w)."""
+def _arrange_maps(values: Tensor, grid: torch.Size) -> Tensor:
+    """Values in the order of `MaskDecoder._upscale`, (N, h * w * 16, K) -> maps (N, K, 4 * h, 4 * w)."""
     height, width = grid
     nested = values.reshape(values.shape[0], height, width, 2, 2, 2, 2, values.shape[2])
     # cell, half of the cell, quarter of the half: rows together, columns together

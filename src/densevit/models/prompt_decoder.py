@@ -1,4 +1,4 @@
-"""Prompt encoder and mask decoder as the functions that a runtime runs, with no choice inside."""
+"""Prompt encoder and mask decoder as the functions that a runtime runs, without branches inside."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ class PromptDecoder(nn.Module):
     Args:
         prompt_encoder: of the model.
         mask_decoder: of the model.
+        positions: (1, C, h, w), `PromptEncoder.dense_positions`; the same for every image, and for every decoder
+            that shares them.
     """
 
     positions: Tensor
 
-    def __init__(self, prompt_encoder: PromptEncoder, mask_decoder: MaskDecoder) -> None:
+    def __init__(self, prompt_encoder: PromptEncoder, mask_decoder: MaskDecoder, positions: Tensor) -> None:
         super().__init__()
         self.prompt_encoder = prompt_encoder
         self.mask_decoder = mask_decoder
-        # the same for every image
-        self.register_buffer("positions", prompt_encoder.dense_positions().detach(), persistent=False)
+        self.register_buffer("positions", positions, persistent=False)
 
     def forward(self, embedding: Tensor, points: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Embedding (1, C, h, w), points (N, P, 2) in the frame, labels (N, P) -> masks and scores.
@@ -32,9 +33,9 @@ class PromptDecoder(nn.Module):
         Returns:
             Logits (N, 4, 4 * h, 4 * w) and predicted quality (N, 4), see `MaskDecoder`.
         """
-        return self._decoded(embedding, points, labels, self.prompt_encoder.embed_no_mask())
+        return self._decode(embedding, points, labels, self.prompt_encoder.embed_no_mask())
 
-    def _decoded(self, embedding: Tensor, points: Tensor, labels: Tensor, dense: Tensor) -> tuple[Tensor, Tensor]:
+    def _decode(self, embedding: Tensor, points: Tensor, labels: Tensor, dense: Tensor) -> tuple[Tensor, Tensor]:
         sparse = self.prompt_encoder.embed_points(points, labels)
         masks, scores = self.mask_decoder(embedding, self.positions, sparse, dense)
         return masks, scores
@@ -47,11 +48,11 @@ class MaskPromptDecoder(PromptDecoder):
         self, embedding: Tensor, points: Tensor, labels: Tensor, mask_prompts: Tensor
     ) -> tuple[Tensor, Tensor]:
         """As `PromptDecoder.forward`, with mask logits (N, 1, 4 * h, 4 * w)."""
-        return self._decoded(embedding, points, labels, self.prompt_encoder.embed_masks(mask_prompts))
+        return self._decode(embedding, points, labels, self.prompt_encoder.embed_masks(mask_prompts))
 
 
 class ProposalDecoder(PromptDecoder):
-    """Masks of those prompts alone that have a good one; the others cost half of the work."""
+    """Masks of only those prompts that have a good one; the others cost half of the work."""
 
     def forward(  # type: ignore[override]
         self, embedding: Tensor, points: Tensor, labels: Tensor, least_score: Tensor
@@ -62,8 +63,8 @@ class ProposalDecoder(PromptDecoder):
             embedding: (1, C, h, w).
             points: (N, P, 2) in the frame.
             labels: (N, P).
-            least_score: (1,); prompts whose best score is not above it have no masks. The first always has: no
-                runtime need deal with tensors of no rows.
+            least_score: (1,); prompts whose best score is not above it get no masks. The first always gets
+                them, so that runtimes never see empty tensors.
 
         Returns:
             Logits (K, 4, 4 * h, 4 * w) of the K prompts that have masks, and scores (N, 4) of all.

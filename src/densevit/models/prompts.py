@@ -77,11 +77,11 @@ class PromptEncoder(nn.Module):
         return encoded.permute(2, 0, 1).unsqueeze(0)
 
     def embed_points(self, points: Tensor, labels: Tensor) -> Tensor:
-        """Labeled points as they are: no padding point, and no check, so that it can be exported.
+        """Labeled points, without adding a padding point and without checks, so that it can be exported.
 
         Args:
             points: (N, P, 2) float (x, y) in pixels of the frame.
-            labels: (N, P) integers: -1 not a point (its place is ignored), 0 background, 1 foreground,
+            labels: (N, P) integers: -1 padding point (its place is ignored), 0 background, 1 foreground,
                 2 upper left and 3 lower right corner of a box.
 
         Returns:
@@ -99,7 +99,7 @@ class PromptEncoder(nn.Module):
         return out
 
     def embed_no_mask(self) -> Tensor:
-        """What stands for the absence of a mask, (1, C, grid, grid), without memory of that size."""
+        """The embedding for prompts without a mask, (1, C, grid, grid), without memory of that size."""
         return self.no_mask_embed.weight.reshape(1, -1, 1, 1).expand(-1, -1, self.grid, self.grid)
 
     def forward(
@@ -110,10 +110,10 @@ class PromptEncoder(nn.Module):
         boxes: Tensor | None = None,
         masks: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Embeds N prompts, each made of all that is given.
+        """Embeds N prompts, each made of everything that is given.
 
-        Prompts with fewer points than others are filled up with label -1. That is no mask: a point that is none
-        is still a token, so results change slightly. Points without a box get one such token, as in training.
+        Fill prompts that have fewer points than others with padding points, label -1. The decoder still sees these
+        as tokens, so results change slightly. Points without a box get one such token, as in training.
 
         Args:
             points: (N, P, 2) float (x, y) in pixels of the frame.
@@ -149,7 +149,7 @@ class PromptEncoder(nn.Module):
     def _check(
         self, points: Tensor | None, labels: Tensor | None, boxes: Tensor | None, masks: Tensor | None
     ) -> int:
-        """The number of prompts; refuses what does not fit together."""
+        """The number of prompts; refuses arguments that do not belong together."""
         if (points is None) != (labels is None):
             raise ValueError("points and labels come together, got one without the other")
         named = {"points": points, "labels": labels, "boxes": boxes, "masks": masks}
@@ -166,5 +166,5 @@ class PromptEncoder(nn.Module):
             if tuple(tensor.shape) != expected:
                 raise ValueError(f"{name} must be of shape {expected}, got {tuple(tensor.shape)}")
         if labels is not None and not bool(((labels >= NOT_A_POINT) & (labels <= BOTTOM_RIGHT)).all()):
-            raise ValueError("labels must be -1 (not a point), 0, 1 or 2, 3 (corners of a box)")
+            raise ValueError("labels must be -1 (padding point), 0, 1 or 2, 3 (corners of a box)")
         return prompts

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from densevit.imaging import phase_weights
+from densevit.imaging import compute_phase_weights
 from densevit.models.any_size import to_pixels
 from densevit.models.attention import MultiScaleAttention
 from densevit.models.backbone import Feature, of_strides
@@ -18,7 +18,7 @@ from densevit.variants import SuperResolutionHeadTable
 
 
 class SuperResolutionHead(nn.Module):
-    """The maps, fused at the input's resolution, become `scale` x `scale` pixels for each of the input's.
+    """Fuses the maps at the input's resolution and turns each position into `scale` x `scale` pixels.
 
     Args:
         table: widths and depth.
@@ -26,7 +26,7 @@ class SuperResolutionHead(nn.Module):
         scale: of height and width.
         channels: of the image.
         norm_eps: epsilon of BatchNorms.
-        norm: whether there are any.
+        norm: False gives biases instead of BatchNorms.
 
     Raises:
         ValueError: the backbone lacks a stride of the table.
@@ -74,13 +74,13 @@ def enlarge(image: Tensor, scale: int) -> Tensor:
 
 
 def _phases(image: Tensor, scale: int, *, dim: int) -> list[Tensor]:
-    """The output pixels along one axis that lie alike in their input pixels: `scale` maps of the input's size."""
+    """Output pixels along one axis, by their position inside an input pixel: `scale` maps of the input's size."""
     # slices count from either end, so that no size is written into a graph
     mirrored = [_part(image, dim, 1, 2), _part(image, dim, 0, 1), image]
     mirrored += [_part(image, dim, -1, None), _part(image, dim, -2, -1)]
     padded = torch.cat(mirrored, dim=dim)
     shifted = [_part(padded, dim, first, first - 4 or None) for first in range(5)]
-    weights = phase_weights(scale).tolist()
+    weights = compute_phase_weights(scale).tolist()
     terms = [[x * weight for x, weight in zip(shifted, row, strict=True) if weight] for row in weights]
     return [sum(row[1:], start=row[0]) for row in terms]
 
@@ -90,7 +90,7 @@ def _part(x: Tensor, dim: int, first: int, end: int | None) -> Tensor:
 
 
 def start_near_bicubic(network: nn.Module) -> None:
-    """Residual branches become small and the output nothing: training starts from bicubic enlargement."""
+    """Makes residual branches small and the output zero, so that training starts from bicubic enlargement."""
     with torch.no_grad():
         for module in network.modules():
             match module:

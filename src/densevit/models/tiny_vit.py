@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from densevit.core.errors import UsageError
 from densevit.models.any_size import reshape_dynamic
 from densevit.models.channel_norm import ChannelNorm
 from densevit.models.layers import ConvNorm
@@ -68,7 +69,7 @@ class WindowAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, H, W, C) -> (B, H, W, C).
 
-        Zeros fill the last windows up before the norm, and take part as any other position does.
+        Zeros fill the last windows before the norm, and take part like any other position.
         """
         height, width, channels = x.shape[1:]
         side = self.window
@@ -172,20 +173,20 @@ class _PatchEmbedding(nn.Module):
 
 
 class TinyViT(nn.Module):
-    """An image becomes the embedding that prompts are answered from.
+    """Encodes an image as the embedding that the mask decoder reads.
 
     Args:
         table: such as `densevit.variants.TINY_VIT_5M`.
         in_channels: channels of the image.
 
     Raises:
-        ValueError: fewer than one channel.
+        UsageError: fewer than one channel.
     """
 
     def __init__(self, table: TinyViTTable, *, in_channels: int = 3) -> None:
         super().__init__()
         if in_channels < 1:
-            raise ValueError(f"in_channels must be at least 1, got {in_channels}")
+            raise UsageError(f"in_channels must be at least 1, got {in_channels}")
         self.table = table
         self.patch_embed = _PatchEmbedding(in_channels, table.stages[0].width, norm_eps=table.norm_eps)
         widths_after = (*(stage.width for stage in table.stages[1:]), None)

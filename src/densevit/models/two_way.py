@@ -89,11 +89,11 @@ class TwoWayBlock(nn.Module):
 
 
 class TwoWayTransformer(nn.Module):
-    """Blocks of exchange, and a last look of the tokens at the image.
+    """Blocks of exchange, and a last attention of the tokens to the image.
 
     Args:
         width: C of all tokens.
-        depth: how many blocks.
+        depth: number of blocks.
         hidden: width inside the MLPs.
         heads: of every attention.
         norm_eps: epsilon of the LayerNorms.
@@ -108,7 +108,7 @@ class TwoWayTransformer(nn.Module):
         self.norm_final_attn = nn.LayerNorm(width, eps=norm_eps)
 
     def forward(self, tokens: Tensor, image: Tensor, image_positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Prompts and image, informed by each other.
+        """Prompts and image after they have attended to each other.
 
         Args:
             tokens: (N, T, C); they serve as their own positions.

@@ -1,4 +1,4 @@
-"""Where everything mode looks: a grid of points, and overlapping crops for small objects.
+"""Where "segment everything" looks: a grid of points, and overlapping crops for small objects.
 
 Segment Anything's generator of masks, arXiv 2304.02643, appendix B ("Cropping", "Filtering").
 """
@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from densevit.imaging import Size
 
 EDGE_PX = 20
-"""A mask that ends so near to the edge of a crop goes on beyond it, and another crop shows more of it."""
+"""A mask that ends this close to the edge of a crop continues beyond it, and another crop shows more of it."""
 
 
 @dataclass(frozen=True)
 class Crop:
-    """Part of an image, x1 and y1 exclusive, in pixels; layer 0 is the whole."""
+    """Part of an image in pixels, x1 and y1 exclusive; layer 0 is the whole image."""
 
     x0: int
     y0: int
@@ -34,16 +34,16 @@ class Crop:
 
     @property
     def area(self) -> int:
-        """Pixels."""
+        """Number of pixels."""
         return (self.x1 - self.x0) * (self.y1 - self.y0)
 
 
 def generate_crops(image: Size, layers: int, overlap_ratio: float) -> list[Crop]:
-    """The whole image, then layer by layer 2x2, 4x4 ... crops that overlap.
+    """Generates the whole image, then layer by layer 2x2, 4x4 ... crops that overlap.
 
     Args:
         image: (height, width).
-        layers: how many beyond the whole.
+        layers: number of layers beyond the whole image.
         overlap_ratio: share of the shorter side by which the crops of the first layer overlap; later ones overlap
             by half as much each.
     """
@@ -60,7 +60,7 @@ def generate_crops(image: Size, layers: int, overlap_ratio: float) -> list[Crop]
 
 
 def build_point_grid(size: Size, per_side: int) -> NDArray[np.float64]:
-    """(per_side ** 2, 2) points (x, y) in pixels: the centers of as many equal cells, row by row."""
+    """Builds (per_side ** 2, 2) points (x, y) in pixels: the centers of equal cells, row by row."""
     centers = (np.arange(per_side) + 0.5) / per_side
     x, y = np.meshgrid(centers * size.width, centers * size.height)
     return np.stack([x.ravel(), y.ravel()], axis=1)
@@ -71,7 +71,7 @@ def touches_crop_edge(box: tuple[int, int, int, int], crop: Crop, image: Size) -
 
     Args:
         box: (x0, y0, x1, y1) of the mask in image pixels, x1 and y1 its last pixels.
-        crop: that it was found in.
+        crop: the crop that it was found in.
         image: (height, width).
     """
     whole = (0, 0, image.width, image.height)

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from densevit import imaging
+from densevit.core.errors import InputError, UsageError
 from densevit.core.manifest import Manifest
 from densevit.core.messages import one_line
 from densevit.imaging import DEFAULT_MAX_PIXELS, ImageError, ImageSource, Placement
-from densevit.runtimes.base import Runtime, RuntimeFailedError
+from densevit.runtimes.base import OutOfMemoryError, Runtime
 from densevit.tasks.base import Arrays, PiecewiseTask, Task
 
 Result = TypeVar("Result")
@@ -28,14 +29,14 @@ class Model(Generic[Result]):
     Args:
         task: pre- and postprocessing.
         runtime: runs the network.
-        manifest: what the model says of itself.
+        manifest: name, task, classes and sizes of the model.
     """
 
     def __init__(self, task: Task[Result], runtime: Runtime, manifest: Manifest) -> None:
         self.task = task
         self.runtime = runtime
         self.manifest = manifest
-        # the one that takes the image
+        # the function that takes the image
         self._function = next(iter(task.signatures))
 
     def __repr__(self) -> str:
@@ -58,7 +59,9 @@ class Model(Generic[Result]):
             max_pixels: larger files are refused before they are decoded.
 
         Raises:
-            ImageError: an image cannot be read or used; `stream` goes on with the others.
+            ImageError: an image cannot be read or used, or does not fit into memory; `stream` goes on with the
+                others.
+            UnavailableError: the device fails.
         """
         if isinstance(source, list):
             results = []
@@ -72,53 +75,57 @@ class Model(Generic[Result]):
     def predict_batch(
         self, sources: Sequence[ImageSource], *, max_pixels: int = DEFAULT_MAX_PIXELS
     ) -> list[Result]:
-        """The answers for images that the network takes in one batch, which they must have room in.
+        """The answers for images that the network takes in one batch, which must fit into memory.
 
         Args:
-            sources: as for `predict`; their working sizes must be the same.
+            sources: as for `predict`, any number; their working sizes must be the same.
             max_pixels: as for `predict`.
 
         Raises:
             ImageError: as `predict`.
-            ValueError: working sizes that differ, or a task that runs its network image by image.
+            UsageError: working sizes that differ, or a task that runs its network image by image.
         """
         prepared = [self._prepare(source, max_pixels) for source in sources]
+        if not prepared:
+            return []
         if any(entry.placement is None for entry in prepared):
-            raise ValueError(f"{self.manifest.name}: a {self.manifest.task} model takes images one by one")
+            name, task = self.manifest.name, self.manifest.task
+            raise UsageError(f"{name}: a {task} model takes images one by one; use stream")
         shapes = {name: {entry.tensors[name].shape for entry in prepared} for name in prepared[0].tensors}
         if wrong := [seen for seen in shapes.values() if len(seen) > 1]:
-            raise ValueError(f"images of one batch must have one working size, got {sorted(wrong[0])}")
+            raise UsageError(f"images of one batch must have one working size, got {sorted(wrong[0])}; use stream")
         names = ", ".join(entry.name for entry in prepared)
-        with _about(names):
+        advice = self.task.memory_advice
+        with _name_image(names, advice if len(prepared) == 1 else f"use fewer images in a batch, or {advice}"):
             raw = self._run({name: np.concatenate([e.tensors[name] for e in prepared]) for name in shapes})
         results = []
         for index, entry in enumerate(prepared):
             assert entry.placement is not None
-            with _about(entry.name):
+            with _name_image(entry.name, advice):
                 part = {name: array[index : index + 1] for name, array in raw.items()}
                 results.append(self.task.postprocess(part, entry.placement, entry.image))
         return results
 
     def stream(
-        self, sources: Iterable[ImageSource], *, max_pixels: int = DEFAULT_MAX_PIXELS, ahead: int = 3
+        self, sources: Iterable[ImageSource], *, max_pixels: int = DEFAULT_MAX_PIXELS, prefetch: int = 3
     ) -> Iterator[Result | ImageError]:
         """Answers in the order of the sources; the next images are decoded while one is inferred.
 
         Args:
             sources: as for `predict`.
             max_pixels: as for `predict`.
-            ahead: how many images are decoded and held before their turn.
+            prefetch: number of images that are decoded and held before their turn.
 
         Yields:
-            A result, or the error of an image that could not be used.
+            A result, or the error of an image that cannot be used. Any other error ends the stream.
         """
         waiting: deque[Future[_Prepared]] = deque()
         remaining = iter(sources)
         with ThreadPoolExecutor(1, thread_name_prefix="densevit-read") as reader:
             try:
                 while True:
-                    while len(waiting) <= max(0, ahead) and (source := next(remaining, _END)) is not _END:
-                        # whoever fills one array again and again means what it held when it was handed over
+                    while len(waiting) <= max(0, prefetch) and (source := next(remaining, _END)) is not _END:
+                        # a caller may fill the same array again: what counts is what it holds now
                         held = source.copy() if isinstance(source, np.ndarray) else source
                         waiting.append(reader.submit(self._prepare, held, max_pixels))
                     if not waiting:
@@ -128,37 +135,40 @@ class Model(Generic[Result]):
                     except ImageError as error:
                         yield error
             finally:
-                # whoever stops listening waits for the image being read, and for no other
+                # a caller that stops waits only for the image that is being read
                 for future in waiting:
                     future.cancel()
 
     def logits(self, source: ImageSource, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[np.float32]:
-        """What the network gives for the padded working image, before any postprocessing.
+        """The network's output for the padded working image, before any postprocessing.
 
         Returns:
             float32, (classes, h, w) for segmentation and (classes,) for classification.
 
         Raises:
             ImageError: as `predict`.
-            ValueError: a model whose answer is no logits.
+            UsageError: the model gives no logits.
         """
         if "logits" not in {spec.name for spec in self.task.signatures[self._function].outputs}:
-            raise ValueError(f"{self.manifest.name}: a {self.manifest.task} model has no logits; use predict")
+            raise UsageError(f"{self.manifest.name}: a {self.manifest.task} model gives no logits; use predict")
         prepared = self._prepare(source, max_pixels)
-        with _about(prepared.name):
+        with _name_image(prepared.name, self.task.memory_advice):
             logits: NDArray[np.float32] = self.runtime.run(self._function, prepared.tensors)["logits"][0]
         return logits
 
     def _prepare(self, source: Any, max_pixels: int) -> _Prepared:
-        name = str(source) if isinstance(source, (str, Path)) else type(source).__name__
-        if isinstance(self.task, PiecewiseTask):
-            return _Prepared(name, self.task.read(source, max_pixels=max_pixels), {}, None)
-        image = imaging.read(source, max_pixels=max_pixels)
-        with _about(name):
+        name = one_line(source) if isinstance(source, (str, Path)) else type(source).__name__
+        advice = self.task.memory_advice
+        # what cannot be read is named by the reader already
+        with explain_memory(name, advice):
+            if isinstance(self.task, PiecewiseTask):
+                return _Prepared(name, self.task.read(source, max_pixels=max_pixels), {}, None)
+            image = imaging.read(source, max_pixels=max_pixels)
+        with _name_image(name, advice):
             return _Prepared(name, image, *self.task.preprocess(image))
 
     def _infer(self, prepared: _Prepared) -> Result:
-        with _about(prepared.name):
+        with _name_image(prepared.name, self.task.memory_advice):
             if prepared.placement is None:
                 assert isinstance(self.task, PiecewiseTask)
                 answer: Result = self.task.answer(prepared.image, self._run)
@@ -170,14 +180,24 @@ class Model(Generic[Result]):
 
 
 @contextmanager
-def _about(name: str) -> Iterator[None]:
-    """What goes wrong with an image is said of that image, so that the others go on."""
+def explain_memory(name: str, advice: str) -> Iterator[None]:
+    """Where memory runs out, an ImageError names the image and what helps; the other images may well fit."""
     try:
         yield
-    except (RuntimeFailedError, MemoryError) as error:
-        raise ImageError(f"{name}: {one_line(error)}; try a smaller size") from error
-    except ValueError as error:
-        raise ImageError(f"{name}: {one_line(error)}") from error
+    except (OutOfMemoryError, MemoryError) as error:
+        raise ImageError(f"{name}: {one_line(error)}; {advice}") from error
+
+
+@contextmanager
+def _name_image(name: str, advice: str) -> Iterator[None]:
+    """Puts the image's name in front of what is wrong with the image. Everything else passes: it is a bug."""
+    with explain_memory(name, advice):
+        try:
+            yield
+        except InputError as error:
+            if isinstance(error, ImageError) and str(error).startswith(f"{name}: "):
+                raise
+            raise ImageError(f"{name}: {one_line(error)}") from error
 
 
 class _Prepared(NamedTuple):

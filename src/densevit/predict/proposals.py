@@ -1,9 +1,9 @@
-"""From many overlapping proposals to the few that stay, enlarging as few of them as possible.
+"""Selects the few masks that stay from many overlapping proposals, and enlarges as few of them as possible.
 
-Segment Anything's generator enlarges every proposal to the image, measures its stability there and its box, and
-suppresses boxes that overlap better ones (arXiv 2304.02643, appendix B). Here proposals wait as small logits, best
-first. Bounds of a proposal's box, which follow from the logits, often show that a better mask suppresses it,
-whatever its exact box and stability are; then it is never enlarged. The masks that stay are the same.
+Segment Anything's generator enlarges every proposal to the image, measures its stability and its box there, and
+suppresses boxes that overlap better ones (arXiv 2304.02643, appendix B). Here proposals are kept as small logits,
+best first. The logits give bounds of a proposal's box, which often show that a better mask suppresses it, whatever
+its exact box and stability are; then it is never enlarged. The masks that stay are the same.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Box = tuple[int, int, int, int]
 _NOTHING = np.float32(-1000)
 """In place of logits that were not kept."""
 _REACH = 2
-"""Cells beyond those above a threshold that pixels above it may mix."""
+"""Cells around those above a threshold that may contribute to pixels above it."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class Proposal:
 
     Attributes:
         logits: (h, w) float32, the part of (256, 256) that matters.
-        row: where the part begins.
-        column: where the part begins.
+        row: first row of the part.
+        column: first column of the part.
         score: predicted intersection over union.
-        point: which point of the grid gave it.
+        point: number of its point in the grid.
     """
 
     logits: NDArray[np.float32]
@@ -46,7 +46,7 @@ class Proposal:
 
     @staticmethod
     def of(logits: NDArray[np.float32], score: float, point: int, *, lowest: float) -> Proposal | None:
-        """Keeps what is needed to tell which pixels exceed `lowest`; None where none can."""
+        """Keeps the part that decides which pixels exceed `lowest`; None if no pixel can."""
         cells = logits > lowest
         rows, columns = (np.flatnonzero(cells.any(axis=axis)) for axis in (1, 0))
         if not len(rows):
@@ -56,7 +56,7 @@ class Proposal:
         return Proposal(part.copy(), top, left, score, point)
 
     def whole(self) -> NDArray[np.float32]:
-        """(256, 256) logits; what was not kept is far below zero."""
+        """(256, 256) logits; those that were not kept are far below zero."""
         logits = np.full((MASK_SIDE, MASK_SIDE), _NOTHING)
         height, width = self.logits.shape
         logits[self.row : self.row + height, self.column : self.column + width] = self.logits
@@ -68,10 +68,10 @@ class Survivor:
     """A proposal that stays, at the image's size.
 
     Attributes:
-        proposal: what it was.
+        proposal: before enlargement.
         rle: its pixels.
         box: (x0, y0, x1, y1), x1 and y1 its last pixels.
-        stability: pixels above the threshold raised, by those above it lowered.
+        stability: number of pixels above the raised threshold, divided by that above the lowered one.
     """
 
     proposal: Proposal
@@ -82,11 +82,11 @@ class Survivor:
 
 @dataclass(frozen=True)
 class Sieve:
-    """What a proposal must pass.
+    """The tests that a proposal must pass.
 
     Attributes:
         upsampling: to the image.
-        min_stability: least share of pixels that stay when the threshold moves.
+        min_stability: smallest share of pixels that stay when the threshold moves.
         offset: by how much it moves, up and down.
         nms_threshold: largest intersection over union of boxes with a better mask's.
     """
@@ -96,17 +96,17 @@ class Sieve:
     offset: float
     nms_threshold: float
 
-    def survivors(self, proposals: Iterable[Proposal], accepts: Callable[[Box], bool]) -> Iterator[Survivor]:
-        """Yields those that stay, best first.
+    def select(self, proposals: Iterable[Proposal], accepts: Callable[[Box], bool]) -> Iterator[Survivor]:
+        """Yields the proposals that stay, best first.
 
         Args:
             proposals: in any order.
-            accepts: a last question to a box before it may suppress others.
+            accepts: whether a box may stay and suppress others; asked last.
         """
         kept = np.zeros((0, 4), np.float64)
         for proposal in sorted(proposals, key=lambda entry: -entry.score):
             logits = proposal.whole()
-            if self._surely_suppressed(logits, kept):
+            if self._is_suppressed(logits, kept):
                 continue
             window, stability = self.upsampling.above_with_stability(logits, self.offset)
             if stability < self.min_stability:
@@ -114,23 +114,23 @@ class Sieve:
             rle = window.encode(self.upsampling.image)
             x0, y0, x1, y1 = rle.box
             box = (x0, y0, max(x0, x1 - 1), max(y0, y1 - 1))
-            if not accepts(box) or (_least_iou(box, box, kept) > self.nms_threshold).any():
+            if not accepts(box) or (_bound_iou(box, box, kept) > self.nms_threshold).any():
                 continue
             kept = np.concatenate([kept, [box]])
             yield Survivor(proposal, rle, box, stability)
 
-    def _surely_suppressed(self, logits: NDArray[np.float32], kept: NDArray[np.float64]) -> bool:
+    def _is_suppressed(self, logits: NDArray[np.float32], kept: NDArray[np.float64]) -> bool:
         bounds = self.upsampling.box_bounds(logits)
-        return bounds is not None and bool((_least_iou(*bounds, kept) > self.nms_threshold).any())
+        return bounds is not None and bool((_bound_iou(*bounds, kept) > self.nms_threshold).any())
 
 
-def _least_iou(inner: Box, outer: Box, kept: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Least intersection over union that a box between `inner` and `outer` has with each of `kept`, (N, 4)."""
+def _bound_iou(inner: Box, outer: Box, kept: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Least intersection over union of a box between `inner` and `outer` with each of `kept`, (N, 4)."""
     x0, y0 = np.maximum(inner[0], kept[:, 0]), np.maximum(inner[1], kept[:, 1])
     x1, y1 = np.minimum(inner[2], kept[:, 2]), np.minimum(inner[3], kept[:, 3])
     common = np.maximum(x1 - x0, 0) * np.maximum(y1 - y0, 0)
     areas = (kept[:, 2] - kept[:, 0]) * (kept[:, 3] - kept[:, 1])
     union = (outer[2] - outer[0]) * (outer[3] - outer[1]) + areas - common
-    # boxes of one row or column have no area here, as in the original: they suppress nothing
+    # boxes of one row or column have no area here, as in the original, and suppress nothing
     overlaps: NDArray[np.float64] = np.divide(common, union, out=np.zeros(len(kept)), where=union > 0)
     return overlaps

@@ -1,1 +1,1 @@
-"""Trainings by name: each module's docstring gives command, hardware, hours and expected score."""
+"""Named trainings; each module's docstring gives the command, the hardware, the time and the expected score."""

@@ -2,13 +2,14 @@
 
     densevit train camvid --data DIR --out RUN --set steps=9000 --set teacher=efficientvit_seg_b0_cityscapes.pt
 
-DIR holds `train/`, `trainannot/`, `val/`, `valannot/`. Images are enlarged twice (short side 720), which is
-where a network with answers at stride 8 sees poles and signs. A teacher (an official Cityscapes checkpoint)
-is optional: its probabilities on the training images guide a second classifier that is dropped afterwards.
+DIR holds `train/`, `trainannot/`, `val/` and `valannot/`. Images are upscaled by two (short side 720), because a
+network with output stride 8 would miss poles and signs at the native size. The teacher, an official Cityscapes
+checkpoint, is optional: its probabilities on the training images train a second classifier, which is dropped
+afterwards.
 
-Two cores with bf16 (AMD EPYC): 0.5 s a step, an hour and a half on an idle machine, 72.4 mIoU on val at
-short:720 and 69.3 at native size. With `unlabeled` and `start`, images without labels are learned from too
-(`assets/seg-b0-camvid.md` tells when that helps).
+Two cores with bf16 (AMD EPYC): 0.5 s per step, an hour and a half on an idle machine; 72.4 % mIoU on val at
+short:720 and 69.3 % at native size. `unlabeled` and `start` continue a training with unlabeled images;
+`assets/seg-b0-camvid.md` says when that helps.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from torch import nn
 from densevit.checkpoints.loading import load_network
 from densevit.checkpoints.state import save_own
 from densevit.core.classes import read_class_table
+from densevit.core.errors import UsageError
 from densevit.core.manifest import IMAGENET_MEAN, IMAGENET_STD, Manifest
 from densevit.data.base import SegmentationData
 from densevit.data.camvid import CamVid
@@ -33,7 +35,7 @@ from densevit.runtimes.eager import EagerRuntime
 from densevit.tasks.segmentation import make_segmentation_task
 from densevit.train.distributed import training_device
 from densevit.train.loop import Batches, Training
-from densevit.train.losses import class_weights
+from densevit.train.losses import compute_class_weights
 from densevit.train.options import Options
 from densevit.train.segmentation import (
     Augmentation,
@@ -47,38 +49,42 @@ from densevit.variants import SEGMENTATION
 from densevit.zoo import find_model
 
 CAMVID_OF_CITYSCAPES = (3, 4, 1, 1, 7, 2, 6, 6, 5, 5, 0, 9, 10, 8, 8, 8, 8, 10, 10)
-"""CamVid's class of each Cityscapes class: wall is building, terrain tree, rider and two-wheelers bicyclist."""
+"""CamVid's class for each Cityscapes class; for example wall -> building, terrain -> tree, rider -> bicyclist."""
 
 
 @dataclass(frozen=True)
 class CamVidOptions(Options):
-    """The loop's settings and this recipe's own."""
+    """Options of the loop and of this recipe."""
 
     steps: int = 12_000
     architecture: str = "seg-b0"  # a key of variants.SEGMENTATION
     crop: tuple[int, int] = (384, 512)  # (height, width) in pixels of the network's input
-    scale: tuple[float, float] = (0.5, 2.0)  # random factor on top of `enlargement`
-    enlargement: float = 2.0  # of the 480x360 images, in training and validation
+    scale: tuple[float, float] = (0.5, 2.0)  # range of the random resize factor, on top of `enlargement`
+    enlargement: float = 2.0  # resize factor of the images (360 x 480) in training and validation
     color: float = 0.4  # largest relative change of brightness, contrast, saturation, gamma
     loss: Literal["cross_entropy", "hard_pixels"] = "cross_entropy"
     class_weights: bool = True  # 1 / log(1.1 + share)
     dice: float = 0.5  # weight of the soft Dice term
-    teacher: str = ""  # official Cityscapes checkpoint, "" for none
+    teacher: str = ""  # official Cityscapes checkpoint, "" without
     distillation: float = 1.0  # weight of the divergence from the teacher
-    unlabeled: str = ""  # folder of images that the teacher labels for the classifier itself, "" for none
-    start: str = ""  # own weights file to begin from, "" for random weights
+    unlabeled: str = (
+        ""  # folder of unlabeled images, on which the teacher trains the classifier itself; "" without
+    )
+    start: str = ""  # initial weights in densevit's .safetensors format, "" for random weights
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.architecture not in SEGMENTATION:
             known = ", ".join(SEGMENTATION)
-            raise ValueError(f"architecture must be one of {known}, got {self.architecture!r}")
+            raise UsageError(f"architecture must be one of {known}, got {self.architecture!r}")
         if not 0.25 <= self.enlargement <= 8:
-            raise ValueError(f"enlargement must be in [0.25, 8], got {self.enlargement}")
+            raise UsageError(f"enlargement must be in [0.25, 8], got {self.enlargement}")
         if self.unlabeled and not self.teacher:
-            raise ValueError("unlabeled images need a teacher")
+            raise UsageError(
+                "unlabeled images need a teacher: --set teacher=FILE, an official Cityscapes checkpoint"
+            )
         if self.dice < 0 or self.distillation < 0:
-            raise ValueError("dice and distillation are weights, they must not be negative")
+            raise UsageError("dice and distillation are weights and must not be negative")
 
 
 def recipe(data: Path, options: CamVidOptions) -> Training:
@@ -94,34 +100,34 @@ def recipe(data: Path, options: CamVidOptions) -> Training:
     device = training_device(options.device)
     classes = len(read_class_table("camvid").names)
     normalize = Normalize(IMAGENET_MEAN, IMAGENET_STD).to(device)
-    teacher = _teacher(Path(options.teacher), normalize) if options.teacher else None
+    teacher = _load_teacher(Path(options.teacher), normalize) if options.teacher else None
     train: SegmentationData = CamVid(data, "train")
     if options.unlabeled:
         train = ConcatenatedData(train, UnlabeledData(Path(options.unlabeled), train))
     samples = Samples(train, device, teacher=teacher)
     network = build(SEGMENTATION[options.architecture], classes=classes)
     if options.start:
-        network = load_network(Path(options.start), _manifest(options))[0].requires_grad_(True)
+        network = load_network(Path(options.start), _make_manifest(options))[0].requires_grad_(True)
     trainee = SegmentationTrainee(network, normalize, teacher_classes=teacher.classes if teacher else 0)
-    weight = class_weights(samples.class_counts(classes)).to(device) if options.class_weights else None
+    weight = compute_class_weights(samples.count_classes(classes)).to(device) if options.class_weights else None
     return Training(
         model=trainee.to(device).to(memory_format=torch.channels_last),  # type: ignore[call-overload]
         batches=Batches(len(samples), lambda indices, generator: samples.batch(indices, generator, augmentation)),
         loss=SegmentationLoss(options.loss, weight, options.dice, options.distillation, CAMVID_OF_CITYSCAPES),
-        validate=_Validation(CamVid(data, "val"), _manifest(options), str(device)),
+        validate=_Validation(CamVid(data, "val"), _make_manifest(options), str(device)),
         metric="miou",
-        save=lambda averaged, path, scores: _save(averaged, path, _manifest(options), scores),
+        save=lambda averaged, path, scores: _save(averaged, path, _make_manifest(options), scores),
         options=options,
     )
 
 
-def _teacher(path: Path, normalize: Normalize) -> SegmentationTeacher:
+def _load_teacher(path: Path, normalize: Normalize) -> SegmentationTeacher:
     network, manifest = load_network(path, find_model("seg-b0-cityscapes").manifest())
     network = network.to(normalize.mean.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return SegmentationTeacher(network, normalize, classes=len(manifest.class_names), scales=(2.0, 1.5, 2.5))
 
 
-def _manifest(options: CamVidOptions) -> Manifest:
+def _make_manifest(options: CamVidOptions) -> Manifest:
     table = read_class_table("camvid")
     return Manifest(
         name=f"{options.architecture}-camvid",
@@ -136,7 +142,7 @@ def _manifest(options: CamVidOptions) -> Manifest:
 
 
 class _Validation:
-    """mIoU of the averaged weights on the val split, by the steps that predict."""
+    """mIoU of the averaged weights on the val split, computed as `densevit eval` does."""
 
     def __init__(self, data: CamVid, manifest: Manifest, device: str) -> None:
         self.data = data

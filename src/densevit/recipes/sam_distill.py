@@ -1,13 +1,13 @@
-"""An image encoder for Segment Anything that learns a teacher's embeddings: EfficientViT-SAM's first stage.
+"""An image encoder for Segment Anything learns a teacher's embeddings: EfficientViT-SAM's first stage.
 
     densevit train sam_distill --data DIR --out RUN --set teacher=mobile_sam.pt
 
-DIR holds `train/` and `val/` with any images (sub-folders are looked into); no annotation is needed. The
-teacher is any promptable model's weights file. It embeds every image once, before the training begins; the
-embeddings are kept in `cache` (2 MiB an image, twice that with `flip`). The result answers prompts with the
-teacher's prompt encoder and mask decoder, which are taken over unchanged.
+DIR holds `train/` and `val/` with any images, also in sub-folders; annotations are not needed. The teacher is the
+weights file of any promptable model. It embeds every image once before the training starts; `cache` keeps the
+embeddings (2 MiB per image, twice that with `flip`). The result uses the teacher's prompt encoder and mask
+decoder, which are copied unchanged.
 
-The paper distilled SAM-ViT-H on SA-1B and published neither code nor length of this stage.
+The paper distilled SAM-ViT-H on SA-1B; neither the code nor the length of this stage was published.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from densevit.checkpoints.state import save_own
+from densevit.core.errors import UsageError
 from densevit.core.manifest import Manifest
 from densevit.data.base import list_images
 from densevit.data.coco import Coco
@@ -30,8 +31,8 @@ from densevit.train.distillation import (
     DistillationLoss,
     EmbeddedImages,
     EmbeddingScores,
+    copy_prompt_parts,
     match_scale,
-    take_over_prompts,
 )
 from densevit.train.distributed import training_device
 from densevit.train.embeddings import EmbeddingCache, PromptableTeacher
@@ -45,7 +46,7 @@ from densevit.zoo import find_model
 
 @dataclass(frozen=True)
 class DistillOptions(Options):
-    """The loop's settings and this recipe's own."""
+    """Options of the loop and of this recipe."""
 
     steps: int = 20_000
     optimizer: Literal["adamw", "muon"] = "muon"
@@ -53,29 +54,31 @@ class DistillOptions(Options):
     warmup_steps: int = 100
     ema_decay: float = 0.999
     architecture: str = "sam-b1"  # a key of variants.PROMPTABLE
-    teacher: str = ""  # weights file of a promptable model; must be given
-    teacher_precision: Literal["fp32", "bf16"] = "fp32"  # of its arithmetic; its embeddings are kept in fp16
-    start: str = ""  # weights file of any task whose backbone to begin from, "" for random weights
+    teacher: str = ""  # weights file of a promptable model; required
+    teacher_precision: Literal["fp32", "bf16"] = (
+        "fp32"  # precision of its forward pass; embeddings are stored in fp16
+    )
+    start: str = ""  # weights file of any task, whose backbone initializes the student; "" for random weights
     loss: Literal["l2", "smooth_l1"] = "l2"
-    cosine: float = 0.0  # weight of the angle between the embeddings
-    padding: float = 0.1  # what cells beyond the image count in the loss
-    flip: bool = True  # every image enters mirrored, too, and the teacher embeds it twice
-    cache: str = ""  # folder of the teacher's embeddings, "" for DIR/embeddings
-    boxes: str = ""  # folder in COCO's layout whose "val" gives the score "iou" for boxes, too
+    cosine: float = 0.0  # weight of the cosine distance between the embeddings
+    padding: float = 0.1  # weight of cells beyond the image in the loss
+    flip: bool = True  # use every image mirrored as well; the teacher embeds it twice
+    cache: str = ""  # folder for the teacher's embeddings, "" for DIR/embeddings
+    boxes: str = ""  # COCO folder; its "val" adds the score "iou" for box prompts
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.architecture not in PROMPTABLE:
             known = ", ".join(PROMPTABLE)
-            raise ValueError(f"architecture must be one of {known}, got {self.architecture!r}")
+            raise UsageError(f"architecture must be one of {known}, got {self.architecture!r}")
         if self.cosine < 0 or self.padding < 0:
-            raise ValueError("cosine and padding are weights, they must not be negative")
+            raise UsageError("cosine and padding are weights and must not be negative")
 
 
 def recipe(data: Path, options: DistillOptions) -> Training:
     """Builds the training; `data` holds `train/` and `val/`."""
     if not options.teacher:
-        raise ValueError("a distillation needs a teacher: --set teacher=FILE, such as mobile_sam.pt")
+        raise UsageError("a distillation needs a teacher: --set teacher=FILE, such as mobile_sam.pt")
     torch.manual_seed(options.seed)
     device = training_device(options.device)
     if options.threads:
@@ -86,7 +89,7 @@ def recipe(data: Path, options: DistillOptions) -> Training:
     if options.start:
         start_from(student, Path(options.start))
     teacher = PromptableTeacher(Path(options.teacher), device=str(device), precision=options.teacher_precision)
-    take_over_prompts(student, teacher.network)
+    copy_prompt_parts(student, teacher.network)
 
     task = make_promptable_task(manifest)
     cache = EmbeddingCache(Path(options.cache) if options.cache else data / "embeddings", teacher)
@@ -109,7 +112,7 @@ def recipe(data: Path, options: DistillOptions) -> Training:
 
 
 class _Validation:
-    """The scores of several parts together."""
+    """The scores of several validations together."""
 
     def __init__(self, parts: Sequence[Callable[[nn.Module], dict[str, float]]]) -> None:
         self.parts = parts

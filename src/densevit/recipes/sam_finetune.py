@@ -1,17 +1,17 @@
-"""A promptable model that learns masks of objects end to end: EfficientViT-SAM's second stage.
+"""End-to-end training of a promptable model on masks of objects: EfficientViT-SAM's second stage.
 
-    densevit train sam_finetune --data coco --out RUN --set start=efficientvit_sam_l0.pt
+    densevit train sam_finetune --data DIR --out RUN --set start=efficientvit_sam_l0.pt
 
-The folder is of COCO's layout, or with `kind` of LVIS's or SA-1B's, with the parts "train" and "val"; those of
-SA-1B are its sub-folders `train/` and `val/`. `start` is a promptable model's weights file, such as an official
-one or what the recipe sam_distill leaves.
+DIR has the layout of COCO, or with `--set kind=lvis` or `kind=sa1b` that of LVIS or SA-1B, with the splits "train"
+and "val"; for SA-1B these are sub-folders `train/` and `val/`. `start` is the weights file of a promptable model:
+an official one, or the result of the recipe sam_distill (with `--set architecture=sam-b1`, its default).
 
-As in the released training (arXiv 2402.05008; github.com/mit-han-lab/efficientvit): prompts by chance, boxes or
-points, one mask or three; AdamW without warm-up; learning rate 8e-7 (4e-7 for the XL models) per process of 4
-images, so for more processes both are multiplied. It went over SA-1B twice. Other than there, the predicted
-intersection over union learns too, and the weights kept are averaged ones.
+As in the released training (arXiv 2402.05008; github.com/mit-han-lab/efficientvit): random prompts, boxes or
+points, one mask or three; AdamW without warm-up; learning rate 8e-7 (4e-7 for the XL models) per rank with 4
+images; for more ranks multiply both by their number. It ran for two epochs of SA-1B. Unlike the released training,
+this one also trains the predicted IoU, and keeps averaged weights.
 
-The backward pass needs some 70 MB per prompt in fp32: `batch` times `masks` of them have to fit the device.
+The backward pass needs about 70 MB per prompt in fp32, and there are up to `batch` times `masks` prompts.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from typing import Literal
 import torch
 from torch import nn
 
-from densevit.checkpoints.conversion import open_network
+from densevit.checkpoints.opening import open_network
 from densevit.checkpoints.state import save_own
+from densevit.core.errors import UsageError
 from densevit.core.manifest import Manifest
 from densevit.data.base import DataError, PromptableData
 from densevit.data.table import PROMPTABLE_DATA
@@ -42,7 +43,7 @@ from densevit.zoo import find_model
 
 @dataclass(frozen=True)
 class FinetuneOptions(Options):
-    """The loop's settings and this recipe's own."""
+    """Options of the loop and of this recipe."""
 
     steps: int = 20_000
     batch: int = 4
@@ -51,84 +52,90 @@ class FinetuneOptions(Options):
     warmup_steps: int = 0
     clip_norm: float = 2.0
     ema_decay: float = 0.999
-    kind: Literal["coco", "sa1b", "lvis"] = "coco"  # of the data
+    kind: Literal["coco", "sa1b", "lvis"] = "coco"  # kind of the data
     architecture: str = "sam-l0"  # a key of variants.PROMPTABLE
-    start: str = ""  # weights file of this architecture, own or official; must be given
-    scratch: bool = False  # begin with random weights instead
-    trained: Literal["all", "encoder", "decoder"] = "all"  # decoder: everything but the image encoder
-    masks: int = 64  # objects per image, at most
-    boxes: float = 0.5  # share of images that are asked about by boxes
-    points: int = 10  # per object of other images, at most
-    multimask: float = 0.5  # share of steps in which the three masks for ambiguous prompts count
-    flip: bool = True  # mirror every other image
-    val_images: int = 500  # images that a validation looks at, 0 for all
+    start: str = ""  # weights file of this architecture, official or densevit's; required unless `scratch`
+    scratch: bool = False  # start from random weights instead
+    trained: Literal["all", "encoder", "decoder"] = "all"  # decoder: everything except the image encoder
+    masks: int = 64  # largest number of objects per image
+    boxes: float = 0.5  # share of images with box prompts, the others get points
+    points: int = 10  # largest number of points per object
+    multimask: float = 0.5  # share of steps that train the three masks for ambiguous prompts
+    flip: bool = True  # mirror an image with probability 0.5
+    val_images: int = 500  # number of images to validate on, 0 for all
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.architecture not in PROMPTABLE:
             known = ", ".join(PROMPTABLE)
-            raise ValueError(f"architecture must be one of {known}, got {self.architecture!r}")
+            raise UsageError(f"architecture must be one of {known}, got {self.architecture!r}")
         if self.val_images < 0:
-            raise ValueError(f"val_images must not be negative, got {self.val_images}")
-        self.prompting()
+            raise UsageError(f"val_images must not be negative, got {self.val_images}")
+        self.make_prompting()
 
-    def prompting(self) -> Prompting:
-        """What is asked about images."""
+    def make_prompting(self) -> Prompting:
+        """How prompts are drawn; checks these options.
+
+        Raises:
+            UsageError: an option is out of range.
+        """
         return Prompting(self.masks, self.boxes, self.points, self.multimask, self.flip)
 
 
 def recipe(data: Path, options: FinetuneOptions) -> Training:
-    """Builds the training; `data` holds the parts "train" and "val"."""
+    """Builds the training; `data` holds the splits "train" and "val"."""
     torch.manual_seed(options.seed)
     device = training_device(options.device)
     if options.threads:
         torch.set_num_threads(options.threads)
-    network, manifest = _beginning(options)
-    train, val = (_part(data, options.kind, split) for split in ("train", "val"))
-    images = PromptedImages(train, make_promptable_task(manifest), device=device, prompting=options.prompting())
+    network, manifest = _load_start(options)
+    train, val = (_open_split(data, options.kind, split) for split in ("train", "val"))
+    images = PromptedImages(
+        train, make_promptable_task(manifest), device=device, prompting=options.make_prompting()
+    )
     scores = BoxScores(val, manifest, str(device), options.val_images)
     model = PromptTraining(network, trained=options.trained)
     return Training(
         model=model.to(device).to(memory_format=torch.channels_last),  # type: ignore[call-overload]
         batches=Batches(len(images), images.batch),
         loss=MaskLoss(),
-        validate=lambda averaged: scores(_network(averaged)),
+        validate=lambda averaged: scores(_get_network(averaged)),
         metric="iou",
         save=lambda averaged, path, found: _save(averaged, path, manifest, found),
         options=options,
     )
 
 
-def _beginning(options: FinetuneOptions) -> tuple[PromptableModel, Manifest]:
-    """The model to begin with, and what it is."""
+def _load_start(options: FinetuneOptions) -> tuple[PromptableModel, Manifest]:
+    """Loads or builds the initial model, with its manifest."""
     if bool(options.start) == options.scratch:
-        raise ValueError(
-            "a finetuning needs weights to begin with, and only them: --set start=FILE, or --set scratch=true"
+        raise UsageError(
+            "finetuning starts from either weights or random weights: --set start=FILE, or --set scratch=true"
         )
     if options.scratch:
         network, manifest = build(PROMPTABLE[options.architecture]), find_model(options.architecture).manifest()
     else:
         network, manifest = open_network(Path(options.start), None)
-    if not isinstance(network, PromptableModel) or manifest.architecture != options.architecture:
-        raise ValueError(
-            f"{options.start}: holds {manifest.architecture}, the architecture asked for is "
-            f"{options.architecture}; give its weights, or --set architecture=NAME"
-        )
+    held = f"{options.start}: holds {manifest.architecture}, but architecture is {options.architecture}"
+    if not isinstance(network, PromptableModel):
+        raise UsageError(f"{held}; give the weights of a promptable model")
+    if manifest.architecture != options.architecture:
+        raise UsageError(f"{held}; pass --set architecture={manifest.architecture}")
     return network, manifest
 
 
-def _part(data: Path, kind: str, split: str) -> PromptableData:
-    # without such folders the images to validate on would be those of the training
+def _open_split(data: Path, kind: str, split: str) -> PromptableData:
+    # without these folders training and validation would use the same images
     if kind == "sa1b" and not (data / split).is_dir():
         raise DataError(f"{data / split}: no such folder; move the images into {data}/train and {data}/val")
     return PROMPTABLE_DATA[kind](data, split)
 
 
-def _network(averaged: nn.Module) -> PromptableModel:
+def _get_network(averaged: nn.Module) -> PromptableModel:
     assert isinstance(averaged, PromptTraining)
     return averaged.network
 
 
 def _save(averaged: nn.Module, path: Path, manifest: Manifest, scores: dict[str, float]) -> None:
     metrics = {f"val/{name}": round(score, 4) for name, score in scores.items()}
-    save_own(_network(averaged), path, replace(manifest, metrics=metrics))
+    save_own(_get_network(averaged), path, replace(manifest, metrics=metrics))

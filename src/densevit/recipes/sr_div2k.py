@@ -4,8 +4,7 @@
 
 DIR holds `DIV2K_train_HR/` and `DIV2K_valid_HR/` as published (800 and 100 PNG files). The paper's Table 5 gives
 32.33 dB and 0.9019 on BSD100 for w1.0, and 32.31 dB and 0.9016 for w0.75; its schedule is not published. The
-default here is meant for one accelerator (a day); no machine of ours has run it to the end, so no score of ours
-is given.
+default is meant for about a day on one accelerator. We have not run it to the end, so we give no score of our own.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from densevit.data.base import list_images
 from densevit.data.high_resolution import HighResolution
-from densevit.recipes.sr_x2 import SuperResolutionOptions, training
+from densevit.recipes.sr_x2 import SuperResolutionOptions, build_training
 from densevit.train.loop import Training
 
 
@@ -33,6 +32,6 @@ class Div2kOptions(SuperResolutionOptions):
 
 def recipe(data: Path, options: Div2kOptions) -> Training:
     """Builds the training; `data` holds the two folders."""
-    return training(
+    return build_training(
         list_images(data / "DIV2K_train_HR"), HighResolution(list_images(data / "DIV2K_valid_HR")), options
     )

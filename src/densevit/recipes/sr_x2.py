@@ -1,14 +1,14 @@
-"""EfficientViT-SR on own images, from random weights.
+"""EfficientViT-SR on your own images, from random weights.
 
     densevit train sr_x2 --data DIR --out RUN
 
-DIR holds `train/` and `val/` with high-resolution images (sub-folders are looked into); the low resolution is
-made of them by MATLAB's antialiased bicubic. Images of `val/` choose the weights that are kept. A teacher is
-optional: a folder with a better model's enlargements of the same low resolution (`benchmarks/peers.py` makes
-one), which half of the loss follows.
+DIR holds `train/` and `val/` with high-resolution images, also in sub-folders; MATLAB's antialiased bicubic
+downscales them. The scores on `val/` decide which weights are kept. A teacher is optional: `--set teacher=FOLDER`
+names a folder with a better model's upscaled images (`benchmarks/peers.py` writes one), which make up half of the
+loss.
 
-Two cores with bf16 (AMD EPYC), shared with other work: 0.2 to 0.6 s a step; `assets/sr-x2.md` has what came of
-it.
+Two cores with bf16 (AMD EPYC), shared with other work: 0.2 to 0.6 s per step; `assets/sr-x2.md` reports the
+result.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from torch import nn
 
 from densevit.checkpoints.loading import load_network
 from densevit.checkpoints.state import save_own
+from densevit.core.errors import UsageError
 from densevit.core.manifest import Manifest, super_resolution_manifest
 from densevit.data.base import HighResolutionData, list_images
 from densevit.data.high_resolution import HighResolution
@@ -38,7 +39,7 @@ from densevit.variants import SUPER_RESOLUTION
 
 @dataclass(frozen=True)
 class SuperResolutionOptions(Options):
-    """The loop's settings and this recipe's own."""
+    """Options of the loop and of this recipe."""
 
     steps: int = 12_000
     optimizer: Literal["adamw", "muon"] = "muon"
@@ -47,41 +48,41 @@ class SuperResolutionOptions(Options):
     warmup_steps: int = 100
     ema_decay: float = 0.999
     validate_every: int = 1000
-    architecture: str = "sr-x2"  # a key of variants.SUPER_RESOLUTION, which sets scale and width
+    architecture: str = "sr-x2"  # a key of variants.SUPER_RESOLUTION
     crop: int = 48  # side of the crops in pixels of the low resolution, a multiple of 16
-    copies: tuple[float, ...] = (1.0,)  # every image enters once per factor, downscale by it
+    copies: tuple[float, ...] = (1.0,)  # every image is used once per factor, downscaled by it
     loss: Literal["l1", "l2"] = "l1"
-    frequency: float = 0.0  # weight of the distance of the spectra
-    teacher: str = ""  # folder of a better model's enlargements, PNG of the same names; "" for none
-    distillation: float = 0.5  # share of the distance from the teacher's images
-    start: str = ""  # own weights file to begin from, "" for random weights
+    frequency: float = 0.0  # weight of the distance between the spectra
+    teacher: str = ""  # folder of a better model's upscaled images, PNGs of the same names; "" without
+    distillation: float = 0.5  # share of the distance from the teacher's images in the loss
+    start: str = ""  # initial weights in densevit's .safetensors format, "" for random weights
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.architecture not in SUPER_RESOLUTION:
             known = ", ".join(SUPER_RESOLUTION)
-            raise ValueError(f"architecture must be one of {known}, got {self.architecture!r}")
+            raise UsageError(f"architecture must be one of {known}, got {self.architecture!r}")
         if self.crop < 16 or self.crop % 16:
-            raise ValueError(f"crop must be a multiple of 16, got {self.crop}")
+            raise UsageError(f"crop must be a multiple of 16, got {self.crop}")
         if not self.copies or not all(0 < factor <= 1 for factor in self.copies):
-            raise ValueError(f"copies must be factors in (0, 1], got {self.copies}")
+            raise UsageError(f"copies must be factors in (0, 1], got {self.copies}")
         if not 0 <= self.distillation <= 1:
-            raise ValueError(f"distillation is a share, it must be in [0, 1], got {self.distillation}")
+            raise UsageError(f"distillation is a share and must be in [0, 1], got {self.distillation}")
         if self.frequency < 0:
-            raise ValueError(f"frequency is a weight, it must not be negative, got {self.frequency}")
+            raise UsageError(f"frequency is a weight and must not be negative, got {self.frequency}")
 
 
 def recipe(data: Path, options: SuperResolutionOptions) -> Training:
     """Builds the training; `data` holds `train/` and `val/`."""
-    return training(
+    return build_training(
         list_images(data / "train", recursive=True),
         HighResolution(list_images(data / "val", recursive=True)),
         options,
     )
 
 
-def training(train: list[Path], val: HighResolutionData, options: SuperResolutionOptions) -> Training:
-    """The training on any images."""
+def build_training(train: list[Path], val: HighResolutionData, options: SuperResolutionOptions) -> Training:
+    """Builds the training for any lists of images."""
     table = SUPER_RESOLUTION[options.architecture]
     manifest = super_resolution_manifest(options.architecture, options.architecture)
     torch.manual_seed(options.seed)
@@ -105,7 +106,7 @@ def training(train: list[Path], val: HighResolutionData, options: SuperResolutio
 
 
 class _Validation:
-    """PSNR and SSIM on Y of the averaged weights, by the steps that predict."""
+    """PSNR and SSIM on Y of the averaged weights, computed as `densevit eval` does."""
 
     def __init__(self, data: HighResolutionData, manifest: Manifest, device: str) -> None:
         self.data = data

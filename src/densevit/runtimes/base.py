@@ -2,21 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal, Protocol
 
 from numpy.typing import NDArray
 
-from densevit.core.errors import UnavailableError
+from densevit.core.errors import UnavailableError, UsageError
 from densevit.core.manifest import Manifest
+from densevit.core.messages import first_line
 from densevit.tasks.base import Signature
 
 Precision = Literal["fp32", "bf16", "fp16"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "fp16")
 
 
-class RuntimeFailedError(RuntimeError):
-    """A runtime gave up on an input it should have taken, most often for want of memory."""
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "not enough memory",
+    "can't allocate",
+    "cannot allocate",
+    "can not allocate",
+    "could not allocate",
+    "failed to allocate",
+    "alloc_failed",
+    "bad_alloc",
+    "bad allocation",
+    "could not create a memory object",
+)
+"""What PyTorch, CUDA, MPS, oneDNN and OpenVINO write, in lower case; not all of them have an exception for it."""
+
+
+class OutOfMemoryError(UnavailableError):
+    """The device's memory does not suffice for an input."""
+
+
+@contextmanager
+def recognize_out_of_memory(library: str, shapes: Iterable[tuple[int, ...]]) -> Iterator[None]:
+    """Turns a library's complaint about memory into `OutOfMemoryError`; any other error passes unchanged.
+
+    Args:
+        library: its name, for the message.
+        shapes: of the inputs, for the message.
+
+    Raises:
+        OutOfMemoryError: the library could not allocate memory.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        text = str(error).lower()
+        if not isinstance(error, MemoryError) and not any(words in text for words in _OUT_OF_MEMORY):
+            raise
+        inputs = ", ".join(map(str, shapes))
+        raise OutOfMemoryError(f"{library} ran out of memory on {inputs} ({first_line(error)})") from error
 
 
 def choose_precision(asked: str, manifest: Manifest, supports: Callable[[Precision], bool]) -> Precision:
@@ -29,7 +68,7 @@ def choose_precision(asked: str, manifest: Manifest, supports: Callable[[Precisi
         supports: whether the device computes natively in a precision.
 
     Raises:
-        ValueError: not a precision.
+        UsageError: not a precision.
         UnavailableError: the device does not compute in it.
     """
     if asked == "auto":
@@ -39,17 +78,17 @@ def choose_precision(asked: str, manifest: Manifest, supports: Callable[[Precisi
             if precision != "fp32" and not supports(precision):
                 raise UnavailableError(f"this device does not compute in {precision}; use precision fp32")
             return precision
-    raise ValueError(f"precision must be auto or one of {', '.join(PRECISIONS)}, got {asked!r}")
+    raise UsageError(f"precision must be auto or one of {', '.join(PRECISIONS)}, got {asked!r}")
 
 
 def check_inputs(signatures: Mapping[str, Signature], function: str, tensors: Mapping[str, NDArray[Any]]) -> None:
     """Refuses what a task's signatures do not allow, the same for every runtime.
 
     Raises:
-        ValueError: no such function, or inputs that do not fit it.
+        ValueError: no such function, or inputs that do not fit it: a bug of the caller.
     """
     if function not in signatures:
-        raise ValueError(f"this model has the functions {', '.join(signatures)}; asked for {function!r}")
+        raise ValueError(f"this model has the functions {', '.join(signatures)}; got {function!r}")
     signatures[function].check_inputs(tensors)
 
 
@@ -71,7 +110,7 @@ class Runtime(Protocol):
             Outputs by name; they belong to the caller.
 
         Raises:
-            ValueError: no such function, or inputs that do not fit.
-            RuntimeFailedError: the runtime gave up, most often for want of memory.
+            ValueError: no such function, or inputs that do not fit it: a bug of the caller.
+            OutOfMemoryError: the device's memory does not suffice.
         """
         ...

@@ -10,16 +10,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from densevit.core.errors import UnavailableError
+from densevit.core.errors import UnavailableError, UsageError
 from densevit.core.manifest import Manifest
-from densevit.core.messages import first_line
 from densevit.models.build import functions
 from densevit.models.deploy import fold_norms, with_image_input
 from densevit.runtimes.base import (
     Precision,
-    RuntimeFailedError,
     check_inputs,
     choose_precision,
+    recognize_out_of_memory,
 )
 from densevit.tasks.table import make_task
 
@@ -27,10 +26,11 @@ _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of that name; "auto" takes the accelerator that is there, the CPU otherwise.
+    """The device of that name; "auto" takes an accelerator if there is one, the CPU otherwise.
 
     Raises:
-        UnavailableError: not a device name, or one that this machine has not.
+        UsageError: not a device name.
+        UnavailableError: this machine lacks the device.
     """
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
@@ -38,7 +38,7 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise UnavailableError(f"device must be auto, cpu, cuda, cuda:N or mps, got {name!r}") from None
+        raise UsageError(f"device must be auto, cpu, cuda, cuda:N or mps, got {name!r}") from None
     usable = available.get(device.type, False)
     if not usable or (device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()):
         raise UnavailableError(f"device {name!r} is not available here; use auto or cpu")
@@ -51,7 +51,7 @@ def supports(device: torch.device, precision: Precision) -> bool:
         return True
     if device.type == "cuda":
         return precision == "fp16" or torch.cuda.is_bf16_supported(including_emulation=False)
-    # private, and not on every platform; without it fp32 is the answer that is never wrong
+    # private, and not on every platform; without it fp32 is the safe answer
     native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     return precision == "fp16" if device.type == "mps" else precision == "bf16" and bool(native())
 
@@ -64,11 +64,12 @@ class EagerRuntime:
         manifest: gives task and normalization.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         precision: of the arithmetic, by autocast; the attention's sums and division stay in fp32. "auto" is
-            bf16 where the device has it and the manifest lists it as verified, fp32 otherwise.
+            bf16 if the device has it and the manifest lists it as verified, fp32 otherwise.
         threads: CPU threads of the whole process, 0 for PyTorch's own choice.
 
     Raises:
-        UnavailableError: the device is not there.
+        UsageError: not a device or precision.
+        UnavailableError: this machine lacks the device, or the device the precision.
     """
 
     name = "eager"
@@ -89,13 +90,22 @@ class EagerRuntime:
             torch.set_num_threads(threads)
         self.manifest = manifest
         self._signatures = make_task(manifest).signatures
-        parts = functions(network)
+        # all functions from one copy, so that they share its parameters
+        parts = functions(fold_norms(network))
         self._modules = {
-            name: self._placed(with_image_input(fold_norms(parts[name]), signature.inputs[0].dtype, manifest))
+            name: self._move(with_image_input(parts[name], signature.inputs[0].dtype, manifest))
             for name, signature in self._signatures.items()
         }
 
-    def _placed(self, module: nn.Module) -> nn.Module:
+    @property
+    def parameter_bytes(self) -> int:
+        """Memory of all parameters and buffers on the device; what functions share counts once."""
+        tensors = [
+            tensor for module in self._modules.values() for tensor in (*module.parameters(), *module.buffers())
+        ]
+        return sum({tensor.data_ptr(): tensor.nbytes for tensor in tensors}.values())
+
+    def _move(self, module: nn.Module) -> nn.Module:
         module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return module.to(self._place).requires_grad_(False)
 
@@ -103,19 +113,17 @@ class EagerRuntime:
         """Runs a function by name; see `Runtime.run`."""
         check_inputs(self._signatures, function, tensors)
         signature = self._signatures[function]
-        inputs = [
-            torch.from_numpy(np.require(tensors[spec.name], requirements=["C", "W"])).to(self._place)
-            for spec in signature.inputs
-        ]
+        arrays = [np.require(tensors[spec.name], requirements=["C", "W"]) for spec in signature.inputs]
         half = self.precision != "fp32"
-        try:
-            with torch.inference_mode(), torch.autocast(self._place.type, _TYPES[self.precision], enabled=half):
-                outputs = self._modules[function](*inputs)
-        except RuntimeError as error:
-            shapes = ", ".join(str(tuple(array.shape)) for array in inputs)
-            raise RuntimeFailedError(f"PyTorch failed on {shapes} ({first_line(error)})") from error
-        # one output is a tensor, several are a tuple in the order of the signature
-        arrays = [outputs] if len(signature.outputs) == 1 else outputs
-        return {
-            spec.name: array.float().cpu().numpy() for spec, array in zip(signature.outputs, arrays, strict=True)
-        }
+        with (
+            recognize_out_of_memory("PyTorch", [array.shape for array in arrays]),
+            torch.inference_mode(),
+            torch.autocast(self._place.type, _TYPES[self.precision], enabled=half),
+        ):
+            answer = self._modules[function](*(torch.from_numpy(array).to(self._place) for array in arrays))
+            # one output is a tensor, several are a tuple in the order of the signature
+            outputs = [answer] if len(signature.outputs) == 1 else answer
+            return {
+                spec.name: output.float().cpu().numpy()
+                for spec, output in zip(signature.outputs, outputs, strict=True)
+            }

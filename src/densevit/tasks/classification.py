@@ -1,4 +1,4 @@
-"""Classification: which of the known classes the whole image shows."""
+"""Classification: one class for the whole image."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from densevit import imaging
-from densevit.core.files import write_atomically
+from densevit.core.errors import UsageError
+from densevit.core.files import make_folder, write_atomically
 from densevit.core.manifest import Manifest
 from densevit.imaging import Placement, Size, SizePolicy
-from densevit.tasks.base import Arrays, Signature, TensorSpec
+from densevit.tasks.base import SMALLER_SIZE, Arrays, Signature, TensorSpec, check_finite
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,12 @@ class Guess:
 
 @dataclass(frozen=True)
 class ClassificationResult:
-    """What the image shows.
+    """The classes of an image, with their probabilities.
 
     Attributes:
         logits: (classes,) float32.
         class_names: one name per class.
-        placement: how the image lay in the network's input.
+        placement: where the image was in the network's input.
     """
 
     logits: NDArray[np.float32]
@@ -45,7 +46,7 @@ class ClassificationResult:
         if self.logits.shape != (len(self.class_names),):
             raise ValueError(f"logits are {self.logits.shape}, there are {len(self.class_names)} class names")
         if not np.isfinite(self.logits).all():
-            raise ValueError("logits must be finite; use precision fp32")
+            raise ValueError("logits must be finite")
 
     def probabilities(self) -> NDArray[np.float32]:
         """(classes,) float32 that sum to one."""
@@ -54,13 +55,13 @@ class ClassificationResult:
         return shares.astype(np.float32)
 
     def top(self, count: int = 5) -> list[Guess]:
-        """The most probable classes, best first; of equal ones the first in the table comes first.
+        """The most probable classes, best first; of equal ones the first in the class table comes first.
 
         Raises:
-            ValueError: a count below 1.
+            UsageError: a count below 1.
         """
         if count < 1:
-            raise ValueError(f"count must be at least 1, got {count}")
+            raise UsageError(f"count must be at least 1, got {count}")
         probabilities = self.probabilities()
         order = np.argsort(-self.logits, kind="stable")[:count]
         return [Guess(int(i), self.class_names[i], float(probabilities[i])) for i in order]
@@ -75,27 +76,29 @@ class ClassificationResult:
         return {"height": height, "width": width, "top": top}
 
     def save(self, path: str | Path, *, count: int = 5) -> list[Path]:
-        """Writes the best guesses as JSON beside `path`: "out/cat" gives "out/cat.json". Folders are made."""
+        """Writes the best guesses as JSON: "out/cat" gives "out/cat.classification.json". Folders are made."""
         stem = Path(path)
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        target = stem.with_name(stem.name + ".json")
+        make_folder(stem.parent)
+        target = stem.with_name(stem.name + ".classification.json")
         with write_atomically(target) as temporary:
             temporary.write_text(json.dumps(self.to_json(count=count), indent=1) + "\n", encoding="utf-8")
         return [target]
 
 
 class Classification:
-    """The numpy side of a classification model.
+    """Pre- and postprocessing of a classification model.
 
     Args:
         class_names: one per output.
-        size: `exact` cuts the center out of the resized image, as published; any other policy shows the
-            network the whole image.
+        size: `exact` cuts the center out of the resized image, as published; with any other policy the
+            network sees the whole image.
         crop_ratio: share of the resized shorter side that the crop keeps.
         multiple: sides of the network's input are multiples of this.
-        resize: how images are brought to the working size.
+        resize: how images are resized to the working size.
         channels: of the image.
     """
+
+    memory_advice: ClassVar[str] = SMALLER_SIZE
 
     def __init__(
         self,
@@ -116,13 +119,13 @@ class Classification:
 
     @property
     def signatures(self) -> Mapping[str, Signature]:
-        """One function: images as they are -> logits."""
+        """One function: images with values 0..255 -> logits."""
         image = TensorSpec("image", "uint8", ("batch", "height", "width", self.channels))
         logits = TensorSpec("logits", "float32", ("batch", len(self.class_names)))
         return {"forward": Signature((image,), (logits,))}
 
     def preprocess(self, image: NDArray[np.uint8]) -> tuple[dict[str, NDArray[Any]], Placement]:
-        """(H, W, 3) uint8 RGB -> {"image": (1, H', W', 3) uint8}, and how the image lies in it.
+        """(H, W, 3) uint8 RGB -> {"image": (1, H', W', 3) uint8}, and where the image is in it.
 
         Raises:
             ImageError: the working size would be too large.
@@ -140,11 +143,13 @@ class Classification:
         """{"logits": (1, classes)} -> the result.
 
         Raises:
+            InputError: logits that are not finite.
             ValueError: logits of another shape.
         """
         (spec,) = self.signatures["forward"].outputs
         spec.check(raw[spec.name])
         (logits,) = raw[spec.name]
+        check_finite(logits)
         return ClassificationResult(logits, self.class_names, placement)
 
 
@@ -156,11 +161,11 @@ def make_classification_task(manifest: Manifest, *, size: str | None = None) -> 
         size: overrides the manifest's size policy; "published" is the paper's evaluation.
 
     Raises:
-        ValueError: not a size policy, or an exact size that is no multiple of the model's.
+        UsageError: not a size policy, or an exact size that is not a multiple of the model's.
     """
     policy = SizePolicy.parse(manifest.published_size if size == "published" else size or manifest.size)
     if policy.kind == "exact" and any(side % manifest.multiple for side in policy.sides_px):
-        raise ValueError(f"size: got {policy}; allowed for {manifest.name}: multiples of {manifest.multiple}")
+        raise UsageError(f"size: got {policy}; allowed for {manifest.name}: multiples of {manifest.multiple}")
     return Classification(
         manifest.class_names,
         size=policy,

@@ -1,4 +1,4 @@
-"""Masks of objects as answers: run lengths, decoded one at a time, so that thousands of them stay small."""
+"""Results with masks of objects: run lengths, decoded one at a time, so that thousands of them stay small."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from densevit import imaging, masks
-from densevit.core.files import write_atomically
+from densevit import masks
+from densevit.core.errors import InputError, UsageError
+from densevit.core.files import make_folder, write_atomically
 from densevit.imaging import Size, draw
 from densevit.masks import RLE
+from densevit.tasks.mask_files import write_mask_images
 from densevit.tasks.result import Drawing
 
 Format = Literal["overlay", "png", "rle", "json"]
@@ -30,15 +32,15 @@ _SUFFIXES: dict[Format, str] = {
 
 @dataclass(frozen=True)
 class Mask:
-    """One object, or what a prompt meant.
+    """The mask of one object.
 
     Attributes:
         rle: the pixels, as run lengths.
         score: intersection over union with the true mask, as the model predicts it, about 0..1.
-        prompt: which prompt it answers, counted from 0.
-        stability: share of the mask that stays when its threshold moves (everything mode), or None.
-        point: (x, y) in image pixels that it was found from (everything mode), or None.
-        crop: (x0, y0, x1, y1) of the crop that it was found in (everything mode), or None.
+        prompt: number of its prompt, from 0.
+        stability: share of the mask that stays when its threshold moves ("segment everything"), or None.
+        point: (x, y) in image pixels that it was found from ("segment everything"), or None.
+        crop: (x0, y0, x1, y1) of the crop that it was found in ("segment everything"), or None.
     """
 
     rle: RLE
@@ -50,7 +52,7 @@ class Mask:
 
     @property
     def area(self) -> int:
-        """Pixels."""
+        """Number of pixels."""
         return self.rle.area
 
     @property
@@ -63,11 +65,11 @@ class Mask:
         return self.rle.decode()
 
     def polygons(self) -> list[NDArray[np.float64]]:
-        """Outlines, see `densevit.masks.polygons`."""
-        return masks.polygons(self.decode())
+        """Outlines, see `densevit.masks.trace_polygons`."""
+        return masks.trace_polygons(self.decode())
 
     def to_coco(self, *, compressed: bool = True) -> dict[str, Any]:
-        """An annotation as COCO has them: "segmentation", "area", "bbox" [x, y, width, height]; and the scores."""
+        """A COCO annotation: "segmentation", "area", "bbox" [x, y, width, height]; and the scores."""
         x0, y0, x1, y1 = self.box
         annotation: dict[str, Any] = {
             "segmentation": self.rle.to_coco(compressed=compressed),
@@ -90,12 +92,12 @@ class MasksResult:
     """The masks of one image.
 
     Attributes:
-        masks: in the order of the prompts, of an ambiguous prompt three one after another; in everything mode
+        masks: in the order of the prompts, the three of an ambiguous prompt in a row; of "segment everything"
             best first.
         size: (height, width) of the image.
-        image: (H, W, 3) uint8 RGB, or None where it was not kept.
-        logits: (len(masks), 256, 256) float32 before enlargement, where they were asked for; a row of them is what
-            a later prompt takes as its `mask`.
+        image: (H, W, 3) uint8 RGB, or None if it was not kept.
+        logits: (len(masks), 256, 256) float32 before enlargement, or None if they were not kept; a later prompt
+            takes a row of them as its `mask`.
     """
 
     masks: tuple[Mask, ...]
@@ -105,9 +107,9 @@ class MasksResult:
 
     def __post_init__(self) -> None:
         if wrong := [mask.rle.size for mask in self.masks if tuple(mask.rle.size) != tuple(self.size)]:
-            raise ValueError(f"a mask is of {wrong[0]}, the image of {tuple(self.size)}")
+            raise ValueError(f"a mask is {wrong[0]}, the image {tuple(self.size)}")
         if self.image is not None and Size.of(self.image) != self.size:
-            raise ValueError(f"the image is of {Size.of(self.image)}, the masks of {self.size}")
+            raise ValueError(f"the image is {Size.of(self.image)}, the masks are {self.size}")
         if self.logits is not None and len(self.logits) != len(self.masks):
             raise ValueError(f"{len(self.logits)} rows of logits for {len(self.masks)} masks")
 
@@ -122,7 +124,7 @@ class MasksResult:
 
     @property
     def scores(self) -> NDArray[np.float32]:
-        """(N,) predicted intersections over union, about 0..1."""
+        """(N,) predicted intersection over union, about 0..1."""
         return np.array([mask.score for mask in self.masks], np.float32)
 
     @property
@@ -132,11 +134,11 @@ class MasksResult:
 
     @property
     def areas(self) -> NDArray[np.int64]:
-        """(N,) pixels."""
+        """(N,) numbers of pixels."""
         return np.array([mask.area for mask in self.masks], np.int64)
 
     def best(self) -> MasksResult:
-        """Of each prompt the mask of the highest score, in the order of the prompts."""
+        """The mask with the highest score of each prompt, in the order of the prompts."""
         chosen: dict[int, int] = {}
         for index, mask in enumerate(self.masks):
             if mask.prompt not in chosen or mask.score > self.masks[chosen[mask.prompt]].score:
@@ -146,28 +148,29 @@ class MasksResult:
         return MasksResult(tuple(self.masks[index] for index in order), self.size, self.image, logits)
 
     def labels(self) -> NDArray[np.uint16]:
-        """(H, W): 0 where there is no mask, i + 1 for mask i; the smaller of overlapping masks lies on top.
+        """(H, W): 0 where there is no mask, i + 1 for mask i; of overlapping masks the smallest is on top.
 
         Raises:
-            ValueError: more masks than there are labels.
+            InputError: more masks than uint16 has labels.
         """
         if len(self.masks) > 65_534:
-            raise ValueError(f"{len(self.masks)} masks do not fit into one label map; decode them one at a time")
+            raise InputError(f"{len(self.masks):,} masks do not fit into one label map; write rle or png instead")
         labels = np.zeros(self.size, np.uint16)
         for index in np.argsort(-self.areas, kind="stable"):
             labels[self.masks[index].decode()] = index + 1
         return labels
 
     def overlay(self, *, opacity: float = 0.5) -> Drawing:
-        """The image under the masks, each in a color of its own, smaller ones on top.
+        """The image under the masks, each in its own color, smaller ones on top.
 
         Raises:
-            ValueError: the result does not hold the image.
+            UsageError: the result does not hold the image.
+            InputError: as `labels`.
         """
         if self.image is None:
-            raise ValueError("this result holds no image to draw on; use labels()")
+            raise UsageError("this result does not hold its image; use labels()")
         labels = self.labels()
-        palette = draw.default_palette(max(1, len(self.masks)))
+        palette = draw.make_palette(max(1, len(self.masks)))
         drawn = draw.overlay(self.image, labels.astype(np.int64) - 1, palette, opacity=opacity)
         return Drawing(np.where(labels[..., None] > 0, drawn, self.image))
 
@@ -176,7 +179,7 @@ class MasksResult:
         return [mask.to_coco(compressed=compressed) for mask in self.masks]
 
     def to_json(self) -> dict[str, Any]:
-        """What the result says in numbers."""
+        """Size, boxes, areas and scores, ready for JSON."""
         rows = [
             {"prompt": mask.prompt, "score": round(mask.score, 6), "area": mask.area, "box": list(mask.box)}
             for mask in self.masks
@@ -188,18 +191,23 @@ class MasksResult:
 
         Args:
             path: folder and stem; "out/street" gives "out/street.masks.jpg" and so on. Folders are made.
-            formats: overlay (JPEG), png (a folder "out/street.masks" with a black and white image per mask), rle
-                (JSON of COCO annotations), json (boxes, areas, scores, and outlines as polygons).
+            formats: overlay (JPEG), png (a folder "out/street.masks" with a black and white image per mask, and
+                "masks.json", which lists them), rle (JSON of COCO annotations), json (boxes, areas, scores, and
+                outlines as polygons).
 
         Returns:
-            The files written.
+            The files written, without "masks.json". Mask images of an earlier result are removed.
+
+        Raises:
+            UsageError: an unknown format.
+            InputError: the folder holds a file of the user where a mask image would be; or as `labels`.
         """
         stem = Path(path)
-        stem.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(stem.parent)
         written: list[Path] = []
         for form in formats:
             if form not in FORMATS:
-                raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {form!r}")
+                raise UsageError(f"format must be one of {', '.join(FORMATS)}, got {form!r}")
             written += self._write(form, stem.with_name(stem.name + _SUFFIXES[form]))
         return written
 
@@ -208,7 +216,7 @@ class MasksResult:
             case "overlay":
                 self.overlay().save(target)
             case "png":
-                return self._write_images(target)
+                return write_mask_images(target, (mask.rle for mask in self.masks))
             case "rle":
                 _write_json({"size": list(self.size), "annotations": self.to_coco()}, target)
             case "json":
@@ -217,18 +225,6 @@ class MasksResult:
                     row["polygons"] = [ring.ravel().tolist() for ring in mask.polygons()]
                 _write_json(report, target)
         return [target]
-
-    def _write_images(self, folder: Path) -> list[Path]:
-        folder.mkdir(exist_ok=True)
-        digits = len(str(max(0, len(self.masks) - 1)))
-        # an earlier, longer answer must not leave masks among these
-        for old in folder.glob("[0-9]*.png"):
-            old.unlink()
-        written = []
-        for index, mask in enumerate(self.masks):
-            written.append(folder / f"{index:0{digits}}.png")
-            imaging.save(mask.decode().astype(np.uint8) * np.uint8(255), written[-1])
-        return written
 
 
 def _write_json(value: Any, target: Path) -> None:

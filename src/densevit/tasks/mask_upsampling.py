@@ -1,10 +1,10 @@
-"""The decoder's masks at the image's size, computed only where a mask can be.
+"""The decoder's masks at the image's size, computed only where they can be above the threshold.
 
-The published postprocessing enlarges logits of 256x256 to the frame of 1024, crops what the image fills, and
-resizes that to the image, bilinearly both times (no antialiasing, half-pixel centers). Both steps are linear and
+The published postprocessing enlarges logits of 256x256 to the frame of 1024, crops the part that the image fills,
+and resizes it to the image, bilinearly both times (no antialiasing, half-pixel centers). Both steps are linear and
 separable, so that together they are one matrix for the rows and one for the columns. Each row and column of the
-image mixes three neighboring cells at most, with weights that sum to 1: where all cells near are below a
-threshold, so is the image, and nothing has to be computed.
+image mixes at most three neighboring cells, with weights that sum to 1: where all cells nearby are below a
+threshold, so is the image, and nothing needs to be computed.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from densevit.masks import RLE, encode_window
 from densevit.variants.segment_anything import FRAME_PX, MASK_SIDE
 
 _PART_ROWS, _PART_COLUMNS = 512, 128
-"""So much of a window is computed at once."""
+"""Size of the part of a window that is computed at once."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """Part of an image-sized map: `values` lie at row `top` and column `left`; elsewhere nothing is."""
+    """Part of an image-sized map: `values` start at row `top` and column `left`; the rest is False."""
 
     values: NDArray[np.bool_]
     top: int
     left: int
 
     def encode(self, size: Size) -> RLE:
-        """The run lengths of the whole map, of that (height, width); empty where the window is."""
+        """Encodes the whole map of that (height, width) as run lengths."""
         if not self.values.size:
             return RLE((size.height, size.width), np.array([size.area], np.uint32))
         return encode_window(self.values, self.top, self.left, (size.height, size.width))
 
 
 class MaskUpsampling:
-    """From cells of the decoder's masks to pixels of one image.
+    """Maps cells of the decoder's masks to pixels of one image.
 
     Args:
-        content: what the image was resized to in the frame.
+        content: size of the image in the frame.
         image: the image's own size.
     """
 
@@ -57,10 +57,10 @@ class MaskUpsampling:
 
         Args:
             logits: (256, 256).
-            threshold: compared with.
+            threshold: of the enlarged logits.
 
         Returns:
-            A window that holds every such pixel; of no pixels where there is none.
+            A window that holds every such pixel; empty if there are none.
         """
         rows, columns = self._touched(logits > threshold)
         found = np.zeros((rows[1] - rows[0], columns[1] - columns[0]), np.bool_)
@@ -76,7 +76,8 @@ class MaskUpsampling:
             offset: by how much the threshold moves up and down, at least 0.
 
         Returns:
-            As `above`; and pixels above `offset` by pixels above -`offset`, 0 where there are none.
+            As `above`; and the number of pixels above `offset` divided by that above -`offset`, 0 if there are
+            none.
         """
         rows, columns = self._touched(logits > -offset)
         found = np.zeros((rows[1] - rows[0], columns[1] - columns[0]), np.bool_)
@@ -90,21 +91,21 @@ class MaskUpsampling:
     def box_bounds(
         self, logits: NDArray[np.float32]
     ) -> tuple[tuple[int, int, int, int], tuple[int, int, int, int]] | None:
-        """Boxes (x0, y0, x1, y1), x1 and y1 last pixels, between which the box of the pixels above 0 surely lies.
+        """Inner and outer bounds of the box of the pixels above 0: (x0, y0, x1, y1), x1 and y1 its last pixels.
 
-        A pixel of which all cells near are above 0 is above 0 itself, one of which none is, is not.
+        A pixel is above 0 if all cells that it mixes are, and is not if none of them is.
 
         Args:
             logits: (256, 256).
 
         Returns:
-            The inner and the outer one; None where the logits do not tell.
+            The inner and the outer box; None where the logits do not decide it.
         """
         if self.rows.sparse or self.columns.sparse:
             return None
         inside = logits > 0
-        # what lies beyond the image says nothing of it
-        solid = _eroded(inside)[: self.rows.cells, : self.columns.cells]
+        # cells beyond the image do not count
+        solid = _erode(inside)[: self.rows.cells, : self.columns.cells]
         if not solid.any():
             return None
         bounds = [
@@ -119,8 +120,8 @@ class MaskUpsampling:
             (x_outer[0], y_outer[0], x_outer[1] - 1, y_outer[1] - 1),
         )
 
-    def enlarged(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(256, 256) -> all of the image, (H, W)."""
+    def enlarge(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(256, 256) -> the whole image, (H, W)."""
         height, width = self.image
         values = np.empty((height, width), np.float32)
         for part, found in self._parts(logits, (0, height), (0, width)):
@@ -128,7 +129,7 @@ class MaskUpsampling:
         return values
 
     def _touched(self, cells: Any) -> tuple[tuple[int, int], tuple[int, int]]:
-        """(256, 256) bool -> the image's rows and columns that mix any of them; both or none."""
+        """(256, 256) bool -> the image's rows and columns that mix any of these cells; both or none."""
         rows, columns = self.rows.touched(cells.any(axis=1)), self.columns.touched(cells.any(axis=0))
         return ((0, 0), (0, 0)) if rows[0] == rows[1] or columns[0] == columns[1] else (rows, columns)
 
@@ -137,7 +138,7 @@ class MaskUpsampling:
     ) -> Iterator[tuple[tuple[slice, slice], NDArray[np.float32]]]:
         """A window of the enlarged logits part by part, each with its place in the window.
 
-        Narrow parts mix few cells, which leaves a fraction of the arithmetic that the whole would take.
+        Narrow parts mix few cells, which takes a fraction of the arithmetic of the whole window.
         """
         for top in range(*rows, _PART_ROWS):
             bottom = min(top + _PART_ROWS, rows[1])
@@ -151,26 +152,26 @@ class MaskUpsampling:
 
 
 class _Axis:
-    """One direction: which cells each pixel mixes, and how."""
+    """One axis: the cells that each pixel mixes, and their weights."""
 
     def __init__(self, content_px: int, image_px: int) -> None:
-        inner, inner_share = _taps(content_px, image_px, content_px / image_px)
-        cells, cell_share = _taps(MASK_SIDE, FRAME_PX, MASK_SIDE / FRAME_PX)
+        inner, inner_share = _compute_taps(content_px, image_px, content_px / image_px)
+        cells, cell_share = _compute_taps(MASK_SIDE, FRAME_PX, MASK_SIDE / FRAME_PX)
         self._weights = np.zeros((image_px, MASK_SIDE), np.float32)
         pixels = np.arange(image_px)
         for step in range(2):
             for tap in range(2):
                 weight = inner_share[:, step] * cell_share[inner[:, step], tap]
                 np.add.at(self._weights, (pixels, cells[inner[:, step], tap]), weight.astype(np.float32))
-        # both grow with the pixel
+        # first and last cell of each pixel; both grow with the pixel
         self._first = cells[inner[:, 0], 0]
         self._last = cells[inner[:, 1], 1]
-        # that the image covers; where there are fewer pixels, some cells have none near their center
+        # number of cells that the image covers; with fewer pixels than that, some cells have no pixel near
         self.cells = int(self._last[-1]) + 1
         self.sparse = image_px < self.cells
 
     def touched(self, cells: Any) -> tuple[int, int]:
-        """(256,) bool -> first pixel and the one behind the last that mix cells from the first set to the last."""
+        """(256,) bool -> first pixel, and one past the last, that mix cells between the first and last set one."""
         if not cells.any():
             return 0, 0
         first, last = int(np.argmax(cells)), len(cells) - 1 - int(np.argmax(cells[::-1]))
@@ -179,9 +180,9 @@ class _Axis:
         return (start, end) if start < end else (0, 0)
 
     def surely(self, cells: Any) -> tuple[int, int] | None:
-        """(256,) bool -> first and last pixel that mix nothing but the neighbors of the first and last cell set.
+        """(256,) bool -> first and last pixel that mix only neighbors of the first and last set cell.
 
-        None where there is no such pixel.
+        None if there is no such pixel.
         """
         first, last = int(np.argmax(cells)), len(cells) - 1 - int(np.argmax(cells[::-1]))
         start = int(np.searchsorted(self._first, first - 1, side="left"))
@@ -198,15 +199,15 @@ class _Axis:
         return self._weights[start:end, cells], cells
 
 
-def _eroded(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Cells whose eight neighbors are set too, as far as there are any."""
+def _erode(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Cells whose neighbors, up to eight, are set too."""
     padded = np.pad(cells, 1, constant_values=True)
     rows = padded[:-2] & padded[1:-1] & padded[2:]
     return rows[:, :-2] & rows[:, 1:-1] & rows[:, 2:]
 
 
-def _taps(cells: int, pixels: int, scale: float) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """(pixels, 2) neighbors on the coarse side of each pixel, and their shares."""
+def _compute_taps(cells: int, pixels: int, scale: float) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """(pixels, 2) the two coarse neighbors of each pixel, and their shares."""
     place = np.maximum((np.arange(pixels) + 0.5) * scale - 0.5, 0)
     lower = np.minimum(place.astype(np.intp), cells - 1)
     share = place - lower

@@ -1,18 +1,19 @@
-"""Promptable masks (Segment Anything): the image is embedded once, prompts are answered from the embedding."""
+"""Promptable masks (Segment Anything): an image is embedded once, prompts are answered from the embedding."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from densevit import imaging
+from densevit.core.errors import UsageError
 from densevit.core.manifest import Manifest
 from densevit.imaging import Placement, Size, SizePolicy
-from densevit.tasks.base import Arrays, Signature, TensorSpec
+from densevit.tasks.base import Arrays, Signature, TensorSpec, check_finite
 from densevit.tasks.mask_upsampling import MaskUpsampling
 from densevit.variants.segment_anything import EMBEDDING_SHAPE, FRAME_PX, MASK_SIDE, MASKS_PER_PROMPT
 
@@ -22,9 +23,9 @@ class Scene:
     """An image that has been embedded.
 
     Attributes:
-        embedding: (256, 64, 64) float32; covers the network's whole square input.
-        placement: how the image lies in that input.
-        image: (H, W, 3) uint8 RGB, or None where it was not kept.
+        embedding: (256, 64, 64) float32, of the network's whole square input.
+        placement: where the image is in that input.
+        image: (H, W, 3) uint8 RGB, or None if it was not kept.
     """
 
     embedding: NDArray[np.float32]
@@ -37,17 +38,21 @@ class Scene:
 
 
 class Promptable:
-    """The numpy side of a promptable model.
+    """Pre- and postprocessing of a promptable model.
+
+    The encoder takes a square of `side_px` whatever the working size is; the rest of the square is zero.
 
     Args:
         mean: of the channels in 0..1.
         std: of the channels.
         size: the longer side; at most `side_px`.
-        side_px: height and width of the encoder's input; what the image leaves free is zero.
-        resize: how images are brought to the working size.
+        side_px: height and width of the encoder's input.
+        resize: how images are resized to the working size.
     """
 
     class_names: tuple[str, ...] = ()
+    # the encoder's input is always the same square, so that another working size saves nothing
+    memory_advice: ClassVar[str] = "use a smaller image, or a smaller model (sam-l0)"
 
     def __init__(
         self,
@@ -59,7 +64,7 @@ class Promptable:
         resize: imaging.ResizeKind = "pil_bilinear",
     ) -> None:
         if size.kind != "long" or size.sides_px[0] > side_px or size.multiple != 1:
-            raise ValueError(f"size: got {size}; allowed for promptable models: long:S, S at most {side_px}")
+            raise UsageError(f"size: got {size}; allowed for promptable models: long:S, S at most {side_px}")
         self.size = size
         self.side_px = side_px
         self.resize = resize
@@ -70,10 +75,10 @@ class Promptable:
         """Four functions.
 
         "encode_image": normalized square images -> embeddings. "decode_masks": one embedding and prompts (see
-        `densevit.tasks.prompts`) -> masks, the first of each prompt's four for clear prompts, the others for
-        ambiguous ones, and their predicted quality. "refine_masks": the same with a mask prompt each.
-        "propose_masks": the same as "decode_masks", without the masks of prompts none of whose three for ambiguous
-        ones scores above `least_score`; the first prompt's are always there.
+        `densevit.tasks.prompts`) -> four masks per prompt, the first for a clear prompt and three for an
+        ambiguous one, and their predicted quality. "refine_masks": the same with a mask prompt each.
+        "propose_masks": the same as "decode_masks", but only the masks of the first prompt and of those with one
+        of their three masks above `least_score`.
         """
         image = TensorSpec("image", "float32", ("batch", len(self._mean), self.side_px, self.side_px))
         embedding = TensorSpec("embedding", "float32", ("batch", *EMBEDDING_SHAPE))
@@ -113,24 +118,26 @@ class Promptable:
         """{"embedding": (1, 256, 64, 64)} -> the scene.
 
         Raises:
+            InputError: an embedding that is not finite.
             ValueError: an embedding of another shape.
         """
         (spec,) = self.signatures["encode_image"].outputs
         spec.check(raw[spec.name])
         (embedding,) = raw[spec.name]
+        check_finite(embedding)
         return Scene(embedding, placement, image)
 
     def content_in_frame(self, placement: Placement) -> Size:
-        """What an image fills of the frame of 1024 that prompts and masks refer to.
+        """Size of an image in the frame of 1024 pixels that prompts and masks refer to.
 
-        It is resized there on its own, not scaled from the encoder's input: rounding differs by a pixel.
+        It follows from the image, not from the encoder's input: rounding would differ by a pixel.
         """
         (side,) = self.size.sides_px
         policy = SizePolicy("long", (max(1, side * FRAME_PX // self.side_px),))
         return policy.working_size(placement.image)
 
     def upsampling(self, placement: Placement) -> MaskUpsampling:
-        """From the decoder's masks to pixels of the image."""
+        """Enlarges the decoder's masks to the image."""
         return MaskUpsampling(self.content_in_frame(placement), placement.image)
 
 
@@ -142,7 +149,7 @@ def make_promptable_task(manifest: Manifest, *, size: str | None = None) -> Prom
         size: overrides the manifest's size policy; "published" is the paper's evaluation.
 
     Raises:
-        ValueError: not a size policy, or one that promptable models do not have.
+        UsageError: not a size policy, or one that promptable models do not take.
     """
     policy = SizePolicy.parse(manifest.published_size if size == "published" else size or manifest.size)
     return Promptable(manifest.mean, manifest.std, size=policy, side_px=manifest.multiple, resize=manifest.resize)

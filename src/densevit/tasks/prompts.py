@@ -1,7 +1,7 @@
-"""What a user points at becomes what the mask decoder reads: checked, in one frame for all models.
+"""Prompts of users become inputs of the mask decoder: checked, in one frame for all models.
 
-Segment Anything, arXiv 2304.02643, appendix A. The frame is the square of 1024 pixels whose upper left the image
-fills after resizing its longer side to 1024, also for encoders that see 512 (reference of EfficientViT-SAM).
+Segment Anything, arXiv 2304.02643, appendix A. The frame is a square of 1024 pixels; the image, its longer side
+resized to 1024, fills its upper left, also for encoders that see 512 (reference of EfficientViT-SAM).
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from densevit.core.errors import InputError, UsageError
+from densevit.core.messages import one_line
 from densevit.imaging import Size
 from densevit.tasks.base import Arrays
 from densevit.variants.segment_anything import (
@@ -23,20 +25,20 @@ from densevit.variants.segment_anything import (
 )
 
 MAX_POINTS = 256
-"""Of one prompt."""
+"""The most points in a prompt."""
 MAX_PROMPTS = 1_000_000
-"""In one call."""
+"""The most prompts in a call."""
 
 
 @dataclass(frozen=True)
 class Prompts:
-    """N prompts, each of P points, as the decoder takes them.
+    """N prompts of P points each, as the decoder takes them.
 
     Attributes:
-        points: (N, P, 2) float32 (x, y) in pixels of the frame; a box is its two corners.
-        labels: (N, P) float32, one of the labels above.
-        masks: (N, 1, 256, 256) float32 logits of an earlier answer, or None.
-        ambiguous: whether every prompt is a single point, which may mean a whole, a part or a part of that.
+        points: (N, P, 2) float32 (x, y) in pixels of the frame; a box is two points, its corners.
+        labels: (N, P) float32, one of the labels in `variants.segment_anything`.
+        masks: (N, 1, 256, 256) float32 logits of an earlier result, or None.
+        ambiguous: whether every prompt is a single point, which may mean a whole, a part or a subpart.
     """
 
     points: NDArray[np.float32]
@@ -49,13 +51,13 @@ class Prompts:
         return len(self.points)
 
     def tensors(self, first: int, count: int) -> dict[str, NDArray[np.float32]]:
-        """Inputs of the decoder, beside the embedding, for some of the prompts."""
+        """Inputs of the decoder, without the embedding, for some of the prompts."""
         rows = slice(first, first + count)
         tensors = {"points": self.points[rows], "labels": self.labels[rows]}
         return tensors if self.masks is None else {**tensors, "mask_prompts": self.masks[rows]}
 
 
-def prompts_in_frame(
+def convert_prompts(
     image: Size,
     content: Size,
     *,
@@ -64,43 +66,43 @@ def prompts_in_frame(
     boxes: ArrayLike | None = None,
     mask: ArrayLike | None = None,
 ) -> Prompts:
-    """Checks prompts, and expresses them in the frame.
+    """Checks prompts and converts them to the frame.
 
     Args:
-        image: (height, width) that the prompts refer to.
-        content: what it was resized to in the frame.
+        image: (height, width) of the image that the prompts refer to.
+        content: size of the image in the frame.
         points: (P, 2) points (x, y) of one prompt, or (N, P, 2) of N prompts, in image pixels: 0..width and
             0..height.
-        labels: (P,) or (N, P): 1 for what belongs to the object, 0 for what does not, -1 for no point, whose
+        labels: (P,) or (N, P): 1 for a foreground point, 0 for a background point, -1 for a padding point, whose
             place is ignored; all 1 when None.
-        boxes: (4,) or (N, 4): left, top, right, bottom in image pixels. What reaches beyond the image is cut
-            off.
-        mask: (256, 256) or (N, 256, 256) logits of an earlier answer for the same image.
+        boxes: (4,) or (N, 4): left, top, right, bottom in image pixels. Parts beyond the image are cut off.
+        mask: (256, 256) or (N, 256, 256) logits of an earlier result for the same image.
 
     Raises:
-        ValueError: nothing given, shapes that do not fit together, what is no number, points outside the image,
-            boxes without area or outside the image; says which.
+        UsageError: nothing given, shapes that do not fit together, values that are not finite numbers, boxes
+            without area.
+        InputError: points or boxes outside the image.
     """
-    given_points = None if points is None else _array("points", points)
+    given_points = None if points is None else _read_array("points", points)
     if labels is not None and given_points is None:
-        raise ValueError("labels belong to points; give points too")
-    places, kinds = _points(given_points, labels, image)
-    corners = None if boxes is None else _boxes(_array("boxes", boxes), image)
-    masks = None if mask is None else _masks(_array("mask", mask))
+        raise UsageError("labels belong to points; give points too")
+    places, kinds = _read_points(given_points, labels, image)
+    corners = None if boxes is None else _read_boxes(_read_array("boxes", boxes), image)
+    masks = None if mask is None else _read_masks(_read_array("mask", mask))
     counts = {
         name: len(part)
         for name, part in (("points", places), ("boxes", corners), ("mask", masks))
         if part is not None
     }
     if not counts:
-        raise ValueError("a prompt needs points, boxes or a mask, got none of them")
+        raise UsageError("a prompt needs points, boxes or a mask; give at least one of them")
     if len(set(counts.values())) > 1:
-        said = ", ".join(f"{count} of {name}" for name, count in counts.items())
-        raise ValueError(f"there must be as many of each for as many prompts, got {said}")
+        given = ", ".join(f"{count} for {name}" for name, count in counts.items())
+        raise UsageError(f"the number of prompts must be the same for points, boxes and masks, got {given}")
     (count,) = set(counts.values())
     if count > MAX_PROMPTS:
-        raise ValueError(f"{count:,} prompts in one call, allowed are {MAX_PROMPTS:,}; give them in parts")
-    tokens, token_labels = _joined(count, places, kinds, corners)
+        raise UsageError(f"{count:,} prompts in one call, allowed are {MAX_PROMPTS:,}; use several calls")
+    tokens, token_labels = _join(count, places, kinds, corners)
     scale = np.array([content.width / image.width, content.height / image.height])
     single = (
         places is not None
@@ -116,17 +118,17 @@ def prompts_in_frame(
     )
 
 
-def _array(name: str, values: ArrayLike) -> NDArray[np.float64]:
+def _read_array(name: str, values: ArrayLike) -> NDArray[np.float64]:
     try:
         array = np.asarray(values, np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be an array of numbers ({error})") from error
+        raise UsageError(f"{name} must be an array of numbers ({one_line(error)})") from error
     if not np.isfinite(array).all():
-        raise ValueError(f"{name} must be finite numbers, got NaN or infinity")
+        raise UsageError(f"{name} must be finite numbers, got NaN or infinity")
     return array
 
 
-def _points(
+def _read_points(
     points: NDArray[np.float64] | None, labels: ArrayLike | None, image: Size
 ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64]]:
     """-> (N, P, 2) or None, and (N, P)."""
@@ -135,65 +137,66 @@ def _points(
     if points.ndim == 2:
         points = points[None]
     if points.ndim != 3 or points.shape[2] != 2 or not 1 <= points.shape[1] <= MAX_POINTS:
-        raise ValueError(
+        raise UsageError(
             f"points must be (P, 2) or (N, P, 2) with P of 1 to {MAX_POINTS}, each (x, y), got {points.shape}"
         )
-    kinds = np.ones(points.shape[:2]) if labels is None else _array("labels", labels)
+    kinds = np.ones(points.shape[:2]) if labels is None else _read_array("labels", labels)
     kinds = kinds[None] if kinds.ndim == 1 else kinds
     if kinds.shape != points.shape[:2]:
-        raise ValueError(f"labels must be {points.shape[:2]} for points of {points.shape}, got {kinds.shape}")
+        raise UsageError(f"labels must be {points.shape[:2]} for points of {points.shape}, got {kinds.shape}")
     if not np.isin(kinds, (NOT_A_POINT, BACKGROUND, FOREGROUND)).all():
-        raise ValueError("labels must be 1 (belongs to the object), 0 (does not) or -1 (no point)")
+        raise UsageError("labels must be 1 (foreground), 0 (background) or -1 (padding)")
     outside = ((points < 0) | (points > (image.width, image.height))).any(axis=2) & (kinds != NOT_A_POINT)
     if outside.any():
         row, column = (int(index) for index in np.argwhere(outside)[0])
         x, y = points[row, column]
-        raise ValueError(
-            f"point {column} of prompt {row}, ({x:g}, {y:g}), lies outside the image of {image.width} x "
-            f"{image.height} (width x height)"
-        )
+        raise InputError(f"point {column} of prompt {row}, ({x:g}, {y:g}), lies outside the image of {image}")
     return points, kinds
 
 
-def _boxes(boxes: NDArray[np.float64], image: Size) -> NDArray[np.float64]:
+def _read_boxes(boxes: NDArray[np.float64], image: Size) -> NDArray[np.float64]:
     """-> (N, 2, 2), both corners of each within the image."""
     if boxes.ndim == 1 and boxes.size == 4:
         boxes = boxes[None]
     if boxes.ndim != 2 or boxes.shape[1] != 4:
-        raise ValueError(f"boxes must be (4,) or (N, 4), each left, top, right, bottom, got {boxes.shape}")
+        raise UsageError(f"boxes must be (4,) or (N, 4), each left, top, right, bottom, got {boxes.shape}")
     corners = boxes.reshape(-1, 2, 2)
-    _refuse_boxes(corners, "is empty or inverted: left, top must be less than right, bottom")
+    if (box := _describe_empty(corners, boxes)) is not None:
+        raise UsageError(f"{box} is empty or inverted: left, top must be less than right, bottom")
     corners = corners.clip(0, (image.width, image.height))
-    _refuse_boxes(corners, f"lies outside the image of {image.width} x {image.height} (width x height)", boxes)
+    if (box := _describe_empty(corners, boxes)) is not None:
+        raise InputError(f"{box} lies outside the image of {image}")
     return corners
 
 
-def _refuse_boxes(corners: NDArray[np.float64], problem: str, as_given: NDArray[np.float64] | None = None) -> None:
+def _describe_empty(corners: NDArray[np.float64], given: NDArray[np.float64]) -> str | None:
+    """The first box without area, as the user gave it."""
     wrong = (corners[:, 0] >= corners[:, 1]).any(axis=1)
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        given = corners.reshape(-1, 4) if as_given is None else as_given
-        raise ValueError(f"box {row}, ({', '.join(f'{value:g}' for value in given[row])}), {problem}")
+    if not wrong.any():
+        return None
+    row = int(np.argmax(wrong))
+    return f"box {row}, ({', '.join(f'{value:g}' for value in given[row])}),"
 
 
-def _masks(masks: NDArray[np.float64]) -> NDArray[np.float64]:
+def _read_masks(masks: NDArray[np.float64]) -> NDArray[np.float64]:
     side = (MASK_SIDE, MASK_SIDE)
     if masks.shape == side:
         masks = masks[None]
     if masks.ndim != 3 or masks.shape[1:] != side:
-        raise ValueError(
-            f"mask must be an earlier answer's logits, {side} or (N, {MASK_SIDE}, {MASK_SIDE}), got {masks.shape}"
+        raise UsageError(
+            f"mask must be the logits of an earlier result, {side} or (N, {MASK_SIDE}, {MASK_SIDE}), "
+            f"got {masks.shape}"
         )
     return masks[:, None]
 
 
-def _joined(
+def _join(
     count: int,
     points: NDArray[np.float64] | None,
     labels: NDArray[np.float64],
     corners: NDArray[np.float64] | None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Points, then the box; what has points alone gets a point that is none, as in training."""
+    """Points, then the box; points without a box get a padding point, as in training."""
     places = [] if points is None else [points]
     kinds = [] if points is None else [labels]
     if corners is not None:
@@ -208,11 +211,11 @@ def _joined(
 
 
 def select_masks(raw: Arrays, *, multimask: bool) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The decoder's masks that are asked for: the three of an ambiguous prompt, or the one of a clear one.
+    """The three masks of an ambiguous prompt, or the one of a clear prompt.
 
     Args:
-        raw: "masks" (N, 4, 256, 256) and "scores" (N, 4); the first is for clear prompts.
-        multimask: three masks, or one.
+        raw: "masks" (N, 4, 256, 256) and "scores" (N, 4); the first of the four is for clear prompts.
+        multimask: whether to take three masks.
 
     Returns:
         (N, M, 256, 256) logits and (N, M) predicted intersections over union, M being 3 or 1.

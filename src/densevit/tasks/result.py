@@ -1,4 +1,4 @@
-"""What results of several tasks share."""
+"""Parts of results that several tasks share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from densevit import imaging
 
 @dataclass(frozen=True)
 class Drawing:
-    """An image that was drawn: (H, W, 3) uint8 RGB in `array`."""
+    """A drawn image: (H, W, 3) uint8 RGB in `array`."""
 
     array: NDArray[np.uint8]
 

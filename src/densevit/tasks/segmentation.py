@@ -6,17 +6,18 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from densevit import imaging
-from densevit.core.files import write_atomically
+from densevit.core.errors import UsageError
+from densevit.core.files import make_folder, write_atomically
 from densevit.core.manifest import Manifest
 from densevit.imaging import Placement, Size, SizePolicy, draw
 from densevit.labels import Align, full_resolution_confidence, full_resolution_labels
-from densevit.tasks.base import Arrays, Signature, TensorSpec
+from densevit.tasks.base import SMALLER_SIZE, Arrays, Signature, TensorSpec, check_finite
 from densevit.tasks.result import Drawing
 
 Format = Literal["overlay", "labels", "color", "json"]
@@ -26,8 +27,11 @@ _SUFFIXES: dict[Format, str] = {
     "overlay": ".overlay.jpg",
     "labels": ".labels.png",
     "color": ".color.png",
-    "json": ".json",
+    "json": ".segmentation.json",
 }
+
+_STRIP_PIXELS = 1 << 20
+"""Counted at once: `np.bincount` converts its input to int64, eight times the memory of the labels."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +42,9 @@ class SegmentationResult:
         labels: (H, W) uint8, or uint16 above 256 classes: index into `class_names`.
         class_names: one name per class.
         palette: (classes, 3) uint8 RGB.
-        logits: (classes, h, w) float32 as the network gave them, before any upsampling.
-        placement: how the image lay in the network's input.
-        image: (H, W, 3) uint8 RGB, or None where only the logits were kept.
+        logits: (classes, h, w) float32, the network's output before any upsampling.
+        placement: where the image was in the network's input.
+        image: (H, W, 3) uint8 RGB, or None if it was not kept.
         align: how the logits were upsampled.
     """
 
@@ -63,10 +67,17 @@ class SegmentationResult:
 
     def fractions(self) -> dict[str, float]:
         """Share of the image that each class covers, 0..1, for the classes that occur, largest first."""
-        counts = np.bincount(self.labels.ravel(), minlength=len(self.class_names))
-        order = np.argsort(-counts, kind="stable")
         total = self.labels.size
-        return {self.class_names[index]: float(counts[index] / total) for index in order if counts[index]}
+        return {self.class_names[index]: float(pixels / total) for index, pixels in self._count_pixels()}
+
+    def _count_pixels(self) -> list[tuple[int, int]]:
+        """(class, number of pixels) of the classes that occur, largest first."""
+        flat = self.labels.reshape(-1)
+        counts = np.zeros(max(len(self.class_names), int(flat.max()) + 1), np.int64)
+        for start in range(0, flat.size, _STRIP_PIXELS):
+            counts += np.bincount(flat[start : start + _STRIP_PIXELS], minlength=len(counts))
+        order = np.argsort(-counts, kind="stable")
+        return [(int(index), int(counts[index])) for index in order if counts[index]]
 
     def confidence(self) -> NDArray[np.float32]:
         """(H, W) float32: the probability, 0..1, that the network gives to each pixel's label."""
@@ -77,18 +88,26 @@ class SegmentationResult:
         """(H, W, 3) uint8 RGB: every pixel in the color of its class."""
         return draw.colorize(self.labels, self.palette)
 
-    def overlay(self, *, opacity: float = 0.5) -> Drawing:
+    def overlay(self, *, opacity: float = 0.5, legend: bool = False) -> Drawing:
         """The image under the colors of its classes.
 
+        Args:
+            opacity: of the colors, 0 to 1.
+            legend: add the names of the classes that occur, the largest first.
+
         Raises:
-            ValueError: the result does not hold the image.
+            UsageError: the result does not hold the image.
         """
         if self.image is None:
-            raise ValueError("this result holds no image to draw on; use color()")
-        return Drawing(draw.overlay(self.image, self.labels, self.palette, opacity=opacity))
+            raise UsageError("this result does not hold its image; use color()")
+        drawn = draw.overlay(self.image, self.labels, self.palette, opacity=opacity)
+        if legend:
+            found = [index for index, _ in self._count_pixels()]
+            drawn = draw.add_legend(drawn, [self.class_names[index] for index in found], self.palette[found])
+        return Drawing(drawn)
 
     def to_json(self) -> dict[str, Any]:
-        """What the result says in numbers."""
+        """Size and fractions, ready for JSON."""
         height, width = self.labels.shape
         return {
             "height": height,
@@ -101,17 +120,21 @@ class SegmentationResult:
 
         Args:
             path: folder and stem; "out/street" gives "out/street.overlay.jpg" and so on. Folders are made.
-            formats: overlay (JPEG), labels (PNG of class indices with the palette), color (PNG), json.
+            formats: overlay (JPEG), labels (PNG of class indices with the palette), color (PNG), json (size and
+                fractions).
 
         Returns:
             The files written.
+
+        Raises:
+            UsageError: an unknown format.
         """
         stem = Path(path)
-        stem.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(stem.parent)
         written = []
         for form in formats:
             if form not in FORMATS:
-                raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {form!r}")
+                raise UsageError(f"format must be one of {', '.join(FORMATS)}, got {form!r}")
             target = stem.with_name(stem.name + _SUFFIXES[form])
             self._write(form, target)
             written.append(target)
@@ -132,17 +155,19 @@ class SegmentationResult:
 
 
 class Segmentation:
-    """The numpy side of a segmentation model.
+    """Pre- and postprocessing of a segmentation model.
 
     Args:
-        class_names: one per output channel.
+        class_names: one per channel of the network's output.
         palette: (classes, 3) uint8 RGB.
-        size: at which size the network works.
+        size: the working size.
         multiple: sides of the network's input are multiples of this.
-        resize: how images are brought to the working size.
+        resize: how images are resized to the working size.
         align: how logits are upsampled.
         channels: of the image.
     """
+
+    memory_advice: ClassVar[str] = SMALLER_SIZE
 
     def __init__(
         self,
@@ -167,13 +192,13 @@ class Segmentation:
 
     @property
     def signatures(self) -> Mapping[str, Signature]:
-        """One function: images as they are -> logits at an eighth of their size."""
+        """One function: images with values 0..255 -> logits at an eighth of their size."""
         image = TensorSpec("image", "uint8", ("batch", "height", "width", self.channels))
         logits = TensorSpec("logits", "float32", ("batch", len(self.class_names), "rows", "columns"))
         return {"forward": Signature((image,), (logits,))}
 
     def preprocess(self, image: NDArray[np.uint8]) -> tuple[dict[str, NDArray[Any]], Placement]:
-        """(H, W, 3) uint8 RGB -> {"image": (1, H', W', 3) uint8}, and how the image lies in it.
+        """(H, W, 3) uint8 RGB -> {"image": (1, H', W', 3) uint8}, and where the image is in it.
 
         Raises:
             ImageError: the working size would be too large.
@@ -187,11 +212,13 @@ class Segmentation:
         """{"logits": (1, classes, h, w)} -> labels at the image's own size, by the exact label map.
 
         Raises:
+            InputError: logits that are not finite.
             ValueError: logits of another shape.
         """
         (spec,) = self.signatures["forward"].outputs
         spec.check(raw[spec.name])
         (logits,) = raw[spec.name]
+        check_finite(logits)
         scale = placement.scale_to(Size(*logits.shape[1:]))
         labels = full_resolution_labels(logits, placement.image, scale=scale, align=self.align)
         return SegmentationResult(labels, self.class_names, self.palette, logits, placement, image, self.align)
@@ -206,13 +233,13 @@ def make_segmentation_task(manifest: Manifest, *, size: str | None = None) -> Se
             its working size, OpenCV's bicubic resize, logits upsampled bicubically.
 
     Raises:
-        ValueError: not a size policy.
+        UsageError: not a size policy.
     """
     published = size == "published"
     policy = SizePolicy.parse(manifest.published_size if published else size or manifest.size)
     palette = np.array(manifest.palette, np.uint8).reshape(-1, 3)
     if not len(palette):
-        palette = draw.default_palette(len(manifest.class_names))
+        palette = draw.make_palette(len(manifest.class_names))
     return Segmentation(
         manifest.class_names,
         palette,

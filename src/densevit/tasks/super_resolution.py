@@ -1,33 +1,35 @@
-"""Super-resolution: an image of several times the height and width."""
+"""Super-resolution: an image with several times the height and width."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from densevit import imaging
-from densevit.core.manifest import Manifest
+from densevit.core.errors import UsageError
+from densevit.core.files import make_folder
+from densevit.core.manifest import Manifest, ManifestError
 from densevit.imaging import ImageSource, Photo, Placement, Size, SizePolicy
 from densevit.imaging.photo import Pixels
-from densevit.imaging.tiling import Tile, tiles
-from densevit.tasks.base import Arrays, Signature, TensorSpec
+from densevit.imaging.tiling import Tile, cut_tiles
+from densevit.tasks.base import Arrays, Signature, TensorSpec, check_finite
 from densevit.tasks.result import Drawing
 from densevit.variants import SUPER_RESOLUTION
 
 DEFAULT_TILE_PX = 512
-"""Side of what the network sees at once, where the image is larger and nothing else is asked for."""
+"""Side of a tile, the part of a larger image that the network sees at once, by default."""
 
 HALO_PX = 32
-"""At each side of a tile; more than the 20 pixels that the convolutions at full resolution reach."""
+"""Overlap at each side of a tile; the convolutions at full resolution reach 20 pixels."""
 
 
 def crop_to_multiple(image: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
-    """(H, W, 3) without the last rows and columns beyond a multiple of the scale."""
+    """(H, W, 3) cropped right and bottom, so that its sides are multiples of the scale."""
     height, width = (side - side % scale for side in image.shape[:2])
     return image[:height, :width]
 
@@ -44,10 +46,10 @@ class SuperResolutionResult:
 
     Attributes:
         image: (H * scale, W * scale, 3) RGB, of the type of the original, uint8 or uint16.
-        original: (H, W, 3) RGB: what was enlarged.
+        original: (H, W, 3) RGB before enlargement.
         scale: of height and width.
-        alpha: (H * scale, W * scale) of the same type, None for an opaque image.
-        icc_profile: the color profile of both, None where there is none.
+        alpha: (H * scale, W * scale) transparency of the same type, None for an opaque image.
+        icc_profile: the color profile of both, or None.
     """
 
     image: Pixels
@@ -74,27 +76,27 @@ class SuperResolutionResult:
             The file written.
 
         Raises:
-            ValueError: the format does not hold 16 bits or transparency, or is not known.
+            UsageError: the format cannot store 16 bits or transparency, or is unknown.
         """
         target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         imaging.save_photo(self.photo, target)
         return target
 
     def compare(self) -> Drawing:
         """Bicubic enlargement on the left, the model's on the right, with 8 bits and without transparency."""
-        small = Photo(self.original).eight_bits()
-        bicubic = _clipped(imaging.enlarge(small, self.scale), small.dtype)
-        return Drawing(np.concatenate([bicubic, Photo(self.image).eight_bits()], axis=1).astype(np.uint8))
+        small = Photo(self.original).to_8_bits()
+        bicubic = _clip(imaging.enlarge(small, self.scale), small.dtype)
+        return Drawing(np.concatenate([bicubic, Photo(self.image).to_8_bits()], axis=1).astype(np.uint8))
 
     def to_json(self) -> dict[str, Any]:
-        """What the result says in numbers."""
+        """Size and scale, ready for JSON."""
         height, width = self.image.shape[:2]
         return {"height": height, "width": width, "scale": self.scale}
 
 
 class SuperResolution:
-    """The numpy side of a super-resolution model.
+    """Pre- and postprocessing of a super-resolution model.
 
     Args:
         scale: of height and width.
@@ -102,12 +104,13 @@ class SuperResolution:
         channels: of the image.
 
     Attributes:
-        tile_px: side of what the network sees at once, a multiple of `multiple`; larger images are taken in
-            pieces. None: the whole image, however large.
+        tile_px: side of the tiles, in which larger images are enlarged, a multiple of `multiple`. None: the
+            whole image at once, however large.
     """
 
     class_names: tuple[str, ...] = ()
     size = SizePolicy("native")
+    memory_advice: ClassVar[str] = "use smaller tiles (--tile 256, task.tile_px = 256)"
 
     def __init__(self, scale: int, *, multiple: int = 16, channels: int = 3) -> None:
         self.scale = scale
@@ -117,7 +120,7 @@ class SuperResolution:
 
     @property
     def halo_px(self) -> int:
-        """Pixels around a tile that are computed and cut away."""
+        """Pixels around a tile that are computed and then cut off."""
         return -(-HALO_PX // self.multiple) * self.multiple
 
     @property
@@ -128,7 +131,7 @@ class SuperResolution:
         return {"forward": Signature((image,), (enlarged,))}
 
     def preprocess(self, image: Pixels) -> tuple[dict[str, NDArray[Any]], Placement]:
-        """(H, W, 3) uint8 or uint16 RGB -> {"image": (1, 3, H', W') float32}, and how it lies in it.
+        """(H, W, 3) uint8 or uint16 RGB -> {"image": (1, 3, H', W') float32}, and where the image is in it.
 
         It is padded right and bottom by repeating its edge.
         """
@@ -143,18 +146,21 @@ class SuperResolution:
         """{"enlarged": (1, 3, H' * scale, W' * scale)} -> the image, rounded to the type of `image`.
 
         Raises:
-            ValueError: no image, or an enlarged one of another shape.
+            UsageError: no image.
+            InputError: an output that is not finite.
+            ValueError: an output of another shape.
         """
         if image is None:
-            raise ValueError("postprocess needs the image that was enlarged")
+            raise UsageError("postprocess needs the image that was enlarged")
         height, width = (side * self.scale for side in placement.image)
-        enlarged = _rounded(self._enlarged(raw)[:height, :width], image.dtype)
+        enlarged = _quantize(self._take_output(raw)[:height, :width], image.dtype)
         return SuperResolutionResult(enlarged, image, self.scale)
 
-    def _enlarged(self, raw: Arrays) -> NDArray[np.float32]:
-        """-> (H' * scale, W' * scale, 3) in 0..1."""
+    def _take_output(self, raw: Arrays) -> NDArray[np.float32]:
+        """The network's output as (H' * scale, W' * scale, 3) in about 0..1."""
         (spec,) = self.signatures["forward"].outputs
         spec.check(raw[spec.name])
+        check_finite(raw[spec.name])
         enlarged: NDArray[np.float32] = raw[spec.name][0].transpose(1, 2, 0)
         return enlarged
 
@@ -163,16 +169,17 @@ class SuperResolution:
         return imaging.read_photo(source, max_pixels=max_pixels)
 
     def answer(self, photo: Photo, run: Callable[[Arrays], Arrays]) -> SuperResolutionResult:
-        """Enlarges a photograph, in pieces where it is larger than `tile_px`.
+        """Enlarges an image, in tiles where it is larger than `tile_px`.
 
-        Beyond input and output, memory depends on `tile_px` alone.
+        Beyond input and output, memory depends only on `tile_px`.
 
         Args:
-            photo: what is enlarged.
+            photo: the image.
             run: the function "forward" of a runtime.
 
         Raises:
-            ValueError: `tile_px` is no multiple of `multiple`, or leaves nothing between the halos.
+            UsageError: `tile_px` is not a multiple of `multiple`, or leaves nothing between the halos.
+            InputError: an output that is not finite.
         """
         shape = tuple(side * self.scale for side in photo.size)
         image = np.empty((*shape, 3), photo.pixels.dtype)
@@ -180,30 +187,30 @@ class SuperResolution:
         for tile in self._tiles(photo.size):
             window = photo.pixels[_slices(tile)]
             tensors, _ = self.preprocess(window)
-            enlarged = self._enlarged(run(tensors))[tile.inner(self.scale)]
-            image[tile.outer(self.scale)] = _rounded(enlarged, image.dtype)
+            enlarged = self._take_output(run(tensors))[tile.inner(self.scale)]
+            image[tile.outer(self.scale)] = _quantize(enlarged, image.dtype)
             if alpha is not None and photo.alpha is not None:
                 plane = imaging.enlarge(photo.alpha[_slices(tile)], self.scale)[tile.inner(self.scale)]
-                alpha[tile.outer(self.scale)] = _clipped(plane, alpha.dtype)
+                alpha[tile.outer(self.scale)] = _clip(plane, alpha.dtype)
         return SuperResolutionResult(image, photo.pixels, self.scale, alpha, photo.icc_profile)
 
     def _tiles(self, size: Size) -> list[Tile]:
         if self.tile_px is None or max(size) <= self.tile_px:
             whole = ((0, size.height), (0, size.width))
             return [Tile(*whole, *whole)]
-        return list(tiles(size, self.tile_px, halo_px=self.halo_px, multiple=self.multiple))
+        return list(cut_tiles(size, self.tile_px, halo_px=self.halo_px, multiple=self.multiple))
 
 
 def _slices(tile: Tile) -> tuple[slice, slice]:
     return slice(*tile.read_rows), slice(*tile.read_columns)
 
 
-def _rounded(values: NDArray[np.float32], dtype: np.dtype[Any]) -> Pixels:
+def _quantize(values: NDArray[np.float32], dtype: np.dtype[Any]) -> Pixels:
     """0..1 -> the whole range of an integer type."""
-    return _clipped(values * np.float32(np.iinfo(dtype).max), dtype)
+    return _clip(values * np.float32(np.iinfo(dtype).max), dtype)
 
 
-def _clipped(values: NDArray[np.float32], dtype: np.dtype[Any]) -> Pixels:
+def _clip(values: NDArray[np.float32], dtype: np.dtype[Any]) -> Pixels:
     return np.clip(np.rint(values), 0, np.iinfo(dtype).max).astype(dtype)
 
 
@@ -215,12 +222,13 @@ def make_super_resolution_task(manifest: Manifest, *, size: str | None = None) -
         size: "native" or "published", which are the same: images are enlarged as they are.
 
     Raises:
-        ValueError: another size, or an architecture that this version does not know.
+        UsageError: another size.
+        ManifestError: an architecture that this version does not know.
     """
     if size not in (None, "native", "published"):
-        raise ValueError(f"size: got {size!r}; super-resolution takes images at their own size: native")
+        raise UsageError(f"size: got {size!r}; super-resolution takes images at their own size: native")
     if manifest.architecture not in SUPER_RESOLUTION:
         known = ", ".join(SUPER_RESOLUTION)
-        raise ValueError(f"{manifest.name}: unknown architecture {manifest.architecture!r}; known: {known}")
+        raise ManifestError(f"{manifest.name}: unknown architecture {manifest.architecture!r}; known: {known}")
     scale = SUPER_RESOLUTION[manifest.architecture].scale
     return SuperResolution(scale, multiple=manifest.multiple, channels=len(manifest.mean))

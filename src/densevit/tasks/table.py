@@ -1,4 +1,4 @@
-"""Which task a manifest names."""
+"""The task that a manifest names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from densevit.tasks.segmentation import Segmentation, make_segmentation_task
 from densevit.tasks.super_resolution import SuperResolution, make_super_resolution_task
 
 AnyTask: TypeAlias = Segmentation | Classification | Promptable | SuperResolution
-"""What a model may be asked."""
+"""All tasks."""
 
 
 def make_task(manifest: Manifest, *, size: str | None = None) -> AnyTask:
@@ -23,7 +23,7 @@ def make_task(manifest: Manifest, *, size: str | None = None) -> AnyTask:
 
     Raises:
         ManifestError: a task that this version does not know.
-        ValueError: not a size policy.
+        UsageError: a size policy that is unknown or does not fit the task.
     """
     match manifest.task:
         case "segmentation":
@@ -36,5 +36,5 @@ def make_task(manifest: Manifest, *, size: str | None = None) -> AnyTask:
             return make_super_resolution_task(manifest, size=size)
         case _:
             raise ManifestError(
-                f"{manifest.name}: task {manifest.task!r} is not known to this version of densevit"
+                f"{manifest.name}: task {manifest.task!r} is not known to this version of densevit; update it"
             )

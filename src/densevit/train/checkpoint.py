@@ -1,4 +1,4 @@
-"""The state of a training on disk: complete, atomic, and read without unpickling code."""
+"""Training checkpoints: complete, written atomically, and read without unpickling code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from densevit.core.errors import InputError
 from densevit.core.files import write_atomically
 from densevit.core.messages import first_line
 
-FORMAT = "densevit-training-1"
+FORMAT = "densevit-training-2"
+_EARLIER = ("densevit-training-1",)
+"""Formats from before options were renamed (color, unlabeled); they cannot be converted."""
 
 
 class CheckpointError(InputError):
@@ -19,23 +21,29 @@ class CheckpointError(InputError):
 
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Writes beside the file, then takes its place, so that a killed training never leaves half of one."""
+    """Writes a temporary file and renames it, so that a killed training never leaves a partial checkpoint."""
     with write_atomically(path) as temporary:
         torch.save({"format": FORMAT, **state}, temporary)
 
 
 def read_checkpoint(path: Path, *, device: torch.device) -> dict[str, Any]:
-    """The state that `write_checkpoint` wrote.
+    """Reads the state that `write_checkpoint` wrote.
 
     Raises:
-        CheckpointError: missing, damaged, or not a checkpoint of this project.
+        CheckpointError: missing, damaged, of an earlier version, or not a checkpoint of densevit.
     """
     try:
         state = torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no checkpoint to resume from") from None
-    except Exception as error:
+    except Exception as error:  # torch and pickle raise many kinds on damaged files
         raise CheckpointError(f"{path}: cannot be read ({first_line(error)})") from error
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
+    found = state.get("format") if isinstance(state, dict) else None
+    if found in _EARLIER:
+        raise CheckpointError(
+            f"{path}: an earlier version of densevit wrote this checkpoint and options have been renamed since; "
+            "finish the training with that version, or start it again in another folder"
+        )
+    if not isinstance(state, dict) or found != FORMAT:
         raise CheckpointError(f"{path}: not a checkpoint of densevit's training")
     return state

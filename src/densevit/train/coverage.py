@@ -1,4 +1,4 @@
-"""A mask of the image as shares of the mask decoder's cells."""
+"""An image's mask as the covered share of each cell of the mask decoder's output."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from densevit.variants.segment_anything import FRAME_PX, MASK_SIDE
 
 
 class Coverage:
-    """From pixels of one image to cells of the decoder's masks.
+    """Converts masks of one image to the resolution of the decoder's masks.
 
-    A cell is 4 x 4 pixels of the frame of 1024. What it is given is the share of it that the mask covers, so that
-    outlines lie between cells, where the enlarged logits cross 0.
+    A cell is 4 x 4 pixels of the 1024 x 1024 frame. Its value is the share of the cell that the mask covers, so
+    that an outline lies between cells, where the upsampled logits cross 0.
 
     Args:
-        content: what the image was resized to in the frame.
-        image: the image's own size.
+        content: size of the resized image in the frame.
+        image: original size of the image.
     """
 
     def __init__(self, content: Size, image: Size) -> None:
-        self._rows = _shares(content.height, image.height)
-        self._columns = _shares(content.width, image.width)
+        self._rows = _compute_shares(content.height, image.height)
+        self._columns = _compute_shares(content.width, image.width)
 
     def __call__(self, window: NDArray[np.bool_], top: int, left: int) -> NDArray[np.uint8]:
-        """The cells of a mask that is empty but for a window.
+        """The cells of a mask that is empty outside a window.
 
         Args:
             window: (h, w) bool.
-            top: the image's row of the window's first.
-            left: the image's column of the window's first.
+            top: image row of the window's first row.
+            left: image column of the window's first column.
 
         Returns:
-            (256, 256) uint8, 255 where the mask covers all of a cell; 0 in cells beyond the image.
+            (256, 256) uint8, 255 where the mask covers the whole cell; 0 beyond the image.
         """
         height, width = window.shape
         rows, columns = self._rows[:, top : top + height], self._columns[:, left : left + width]
@@ -44,8 +44,8 @@ class Coverage:
         return cells
 
 
-def _shares(content_px: int, image_px: int) -> NDArray[np.float32]:
-    """(256, pixels): how much of a cell's part within the image is of each pixel; rows sum to 1, or to 0."""
+def _compute_shares(content_px: int, image_px: int) -> NDArray[np.float32]:
+    """(256, pixels): weights of the pixels in the mean over each cell; a row sums to 1, beyond the image to 0."""
     # clipped as an integer: scaled first, the rounding leaves 1e-15 of a pixel to the cell after the image's last
     frame_edges = np.minimum(np.arange(MASK_SIDE + 1) * (FRAME_PX // MASK_SIDE), content_px)
     edges = (frame_edges * image_px / content_px)[:, None]

@@ -1,7 +1,7 @@
-"""Distillation of an image encoder: images with their teacher's embeddings, the loss, the scores.
+"""Distillation of an image encoder: images with the teacher's embeddings, the loss, the scores.
 
-EfficientViT-SAM's first stage (arXiv 2402.05008, section 3.2): the embedding of Segment Anything's encoder is
-learned by its squared error, and the prompts' side of the teacher is taken over as it is.
+EfficientViT-SAM's first stage (arXiv 2402.05008, section 3.2): the student learns the embedding of Segment
+Anything's encoder by squared error; the teacher's prompt encoder and mask decoder are copied unchanged.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from densevit.train.embeddings import EmbeddingCache
 from densevit.variants.segment_anything import EMBEDDING_SHAPE
 
 CACHE_BYTES = 8 * 2**30
-"""Images up to this size stay in memory, the rest is read again at every use."""
+"""Images up to this total size are kept in memory, the rest is read again in every epoch."""
 
 
 class EmbeddedImages:
-    """Images as the student sees them, with what the teacher makes of them.
+    """Images preprocessed for the student, with the teacher's embeddings.
 
-    Images stay in memory at the student's working size; embeddings come from the disk.
+    Images are kept in memory at the student's working size; embeddings are read from disk.
 
     Args:
         paths: the images.
         task: the student's preprocessing.
-        embeddings: of the teacher.
-        device: where batches are made.
-        flip: every image enters twice, the second time mirrored.
+        embeddings: the teacher's embeddings.
+        device: device of the batches.
+        flip: use every image twice, the second time mirrored.
     """
 
     def __init__(
@@ -60,19 +60,19 @@ class EmbeddedImages:
         self._bytes = 0
 
     def __len__(self) -> int:
-        """How many samples."""
+        """Number of samples."""
         return len(self.samples)
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float16], NDArray[np.bool_]]:
-        """The student's input (3, S, S), the teacher's embedding (256, 64, 64), and which cells show the image.
+        """The student's input (3, S, S), the teacher's embedding (256, 64, 64), and the covered cells (64, 64).
 
-        A cell (64, 64) counts as covered where the image reaches into it.
+        A cell is covered if any part of the image lies in it.
 
         Raises:
             ImageError: the image cannot be read.
         """
         path, mirrored = self.samples[index]
-        image = self._image(path)
+        image = self._read_image(path)
         tensors, placement = self._task.preprocess(image[:, ::-1] if mirrored else image)
         rows, columns = EMBEDDING_SHAPE[1:]
         covered = np.zeros((rows, columns), np.bool_)
@@ -83,8 +83,8 @@ class EmbeddedImages:
         covered[:height, :width] = True
         return tensors["image"][0], self._embeddings(path, mirrored), covered
 
-    def _image(self, path: Path) -> NDArray[np.uint8]:
-        """At the working size, which preprocessing then leaves as it is."""
+    def _read_image(self, path: Path) -> NDArray[np.uint8]:
+        """Reads the image at the working size, which preprocessing does not resize again."""
         if path in self._cache:
             return self._cache[path]
         task = self._task
@@ -98,7 +98,7 @@ class EmbeddedImages:
         return image
 
     def batch(self, indices: Sequence[int], generator: torch.Generator) -> dict[str, Tensor]:
-        """Samples as they are; nothing is random about them.
+        """Makes a batch of samples; it has no random augmentation.
 
         Returns:
             "image" (B, 3, S, S) float32 normalized, "embedding" (B, 256, 64, 64) float32, "covered" (B, 64, 64)
@@ -114,13 +114,13 @@ class EmbeddedImages:
 
 @dataclass(frozen=True)
 class DistillationLoss:
-    """Distance of two embeddings, mean over cells.
+    """Distance between two embeddings, averaged over cells.
 
     Attributes:
-        kind: squared error, or the one that grows linearly beyond 1.
-        cosine: weight of one minus the cosine between the channels of a cell.
-        padding: what a cell beyond the image counts, where one that shows it counts 1. Not 0, because the
-            decoder's attention reads those cells as well.
+        kind: squared error, or smooth L1, which grows linearly beyond 1.
+        cosine: weight of one minus the cosine similarity of the channels of a cell.
+        padding: weight of a cell beyond the image; a covered cell has weight 1. Not 0, because the decoder's
+            attention reads those cells as well.
     """
 
     kind: Literal["l2", "smooth_l1"] = "l2"
@@ -128,7 +128,7 @@ class DistillationLoss:
     padding: float = 0.1
 
     def __call__(self, model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """-> "loss" and its parts."""
+        """Returns "loss" and its parts."""
         image = batch["image"].contiguous(memory_format=torch.channels_last)
         student, teacher = model(image).float(), batch["embedding"]
         shares = torch.where(batch["covered"], 1.0, self.padding)
@@ -143,12 +143,12 @@ class DistillationLoss:
 
 
 class EmbeddingScores:
-    """How near the student's embeddings are to the teacher's on images, by the steps that predict.
+    """How close the student's embeddings are to the teacher's, computed as in prediction.
 
     Args:
-        images: with the teacher's embeddings.
-        manifest: of the student.
-        device: where it runs.
+        images: images with the teacher's embeddings.
+        manifest: the student's manifest.
+        device: device that the student runs on.
     """
 
     def __init__(self, images: EmbeddedImages, manifest: Manifest, device: str) -> None:
@@ -157,7 +157,7 @@ class EmbeddingScores:
         self._device = device
 
     def __call__(self, student: nn.Module) -> dict[str, float]:
-        """Means over cells that show the image, then over images.
+        """Averages over covered cells, then over images.
 
         Returns:
             "mse", the squared error, and "cosine", in percent.
@@ -175,8 +175,8 @@ class EmbeddingScores:
         return {"mse": mse, "cosine": cosine}
 
 
-def take_over_prompts(student: PromptableModel, teacher: PromptableModel) -> None:
-    """Gives the student its teacher's prompt encoder and mask decoder, which stay as they are."""
+def copy_prompt_parts(student: PromptableModel, teacher: PromptableModel) -> None:
+    """Copies the teacher's prompt encoder and mask decoder into the student and freezes them."""
     for name in ("prompt_encoder", "mask_decoder"):
         part = getattr(student, name)
         part.load_state_dict(getattr(teacher, name).state_dict())
@@ -184,15 +184,15 @@ def take_over_prompts(student: PromptableModel, teacher: PromptableModel) -> Non
 
 
 def match_scale(student: PromptableModel, images: EmbeddedImages, *, count: int = 32) -> None:
-    """The student's last norm begins with the means and deviations of the teacher's channels.
+    """Initializes the student's last norm with the means and standard deviations of the teacher's channels.
 
-    Otherwise its embeddings begin with a deviation of 1, where MobileSAM's is 0.1, and hundreds of steps pass
-    until their size is right.
+    Otherwise its embeddings start with a standard deviation of 1, while MobileSAM's is 0.1, and it takes hundreds
+    of steps to shrink them.
 
     Args:
-        student: whose image encoder ends in a norm.
-        images: with the teacher's embeddings.
-        count: so many of them are looked at, at most.
+        student: its image encoder must end in a norm.
+        images: images with the teacher's embeddings.
+        count: largest number of images to measure.
     """
     norm = [layer for layer in student.image_encoder.modules() if isinstance(layer, ChannelNorm)][-1]
     indices = np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int).tolist()

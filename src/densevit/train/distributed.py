@@ -1,4 +1,4 @@
-"""One process or many: the little that the loop needs to know of it. Started by torchrun, or alone."""
+"""Distributed training: the rank, the number of ranks and the few collectives that the loop uses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from densevit.runtimes.eager import choose_device
 
 @dataclass(frozen=True)
 class World:
-    """This process among its peers."""
+    """The rank of this process, the number of ranks and this rank's device."""
 
     rank: int
     size: int
@@ -24,27 +24,27 @@ class World:
 
     @property
     def leads(self) -> bool:
-        """Whether this process writes files and shows progress."""
+        """Whether this is rank 0, which writes files and shows progress."""
         return self.rank == 0
 
     def mean(self, values: torch.Tensor) -> torch.Tensor:
-        """The mean over all processes; every one of them must call."""
+        """Averages over all ranks; every rank must call it."""
         if self.size > 1:
             dist.all_reduce(values)
             values /= self.size
         return values
 
     def wait(self) -> None:
-        """Return when all processes have arrived."""
+        """Blocks until all ranks have called it."""
         if self.size > 1:
             dist.barrier()
 
 
 def training_device(name: str) -> torch.device:
-    """As `densevit.runtimes.eager.choose_device`; "auto" and "cuda" are each process's own GPU under torchrun.
+    """As `densevit.runtimes.eager.choose_device`; under torchrun "auto" and "cuda" mean the rank's own GPU.
 
     Raises:
-        UnavailableError: not a device name, or one that this machine has not.
+        UnavailableError: not the name of a device of this machine.
     """
     device = choose_device(name)
     if device.type == "cuda" and device.index is None:
@@ -54,12 +54,12 @@ def training_device(name: str) -> torch.device:
 
 @contextmanager
 def world(device: torch.device) -> Iterator[World]:
-    """Joins the processes that torchrun started; alone when it did not."""
+    """Joins the ranks that torchrun started; without torchrun there is one rank."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         yield World(0, 1, device)
         return
-    # the leader validates while the others wait, which takes as long as it takes
+    # the other ranks wait while rank 0 validates, which may take long
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(hours=6))
     if device.type == "cuda":
         torch.cuda.set_device(device)

@@ -1,4 +1,4 @@
-"""A teacher's embeddings of images, kept on disk so that every image is embedded once."""
+"""A teacher's embeddings of images, cached on disk so that each image is embedded once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from rich.console import Console
 from rich.progress import track
 
 from densevit import imaging
-from densevit.checkpoints.conversion import open_network
+from densevit.checkpoints.opening import open_network
+from densevit.core.errors import InputError
+from densevit.core.files import make_folder
 from densevit.models.build import PromptableModel
 from densevit.runtimes.base import Precision
 from densevit.runtimes.eager import EagerRuntime
@@ -25,54 +27,55 @@ _FORMAT = "densevit-embedding-1"
 
 
 class PromptableTeacher:
-    """A promptable model whose embeddings another image encoder learns.
+    """A promptable model whose embeddings another image encoder learns to reproduce.
 
     Args:
         path: weights file of any promptable model.
-        device: where it runs.
-        precision: of its arithmetic.
+        device: device that it runs on.
+        precision: numeric precision of the forward pass.
 
     Raises:
-        ValueError: no such file, or not a promptable model.
+        WeightsError: the file cannot be read.
+        InputError: it holds another kind of model.
     """
 
     def __init__(self, path: Path, *, device: str, precision: Precision = "fp32") -> None:
         network, manifest = open_network(path, None)
         if not isinstance(network, PromptableModel):
-            raise ValueError(f"{path}: the teacher must be a promptable model, got {manifest.architecture}")
+            raise InputError(f"{path}: the teacher must be a promptable model, got {manifest.architecture}")
         self.network = network
         self._task = make_promptable_task(manifest)
         self._runtime = EagerRuntime(network, manifest, device=device, precision=precision)
-        read = (manifest.mean, manifest.std, manifest.size, manifest.resize, manifest.multiple)
-        self.identity = f"{hash_file(path)} {read} {self._runtime.precision}"
-        """Weights, preprocessing and precision: what else than the image decides on the embedding."""
+        preprocessing = (manifest.mean, manifest.std, manifest.size, manifest.resize, manifest.multiple)
+        self.identity = f"{hash_file(path)} {preprocessing} {self._runtime.precision}"
+        """Weights, preprocessing and precision: everything but the image that determines an embedding."""
 
     def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(H, W, 3) uint8 RGB -> (256, 64, 64), of the image in the upper left of the teacher's square."""
+        """(H, W, 3) uint8 RGB -> (256, 64, 64); the image lies in the upper left of the teacher's square input."""
         tensors, placement = self._task.preprocess(image)
         return self._task.postprocess(self._runtime.run("encode_image", tensors), placement).embedding
 
 
 class EmbeddingCache:
-    """Embeddings in fp16, a file each, named by the image's content and by the teacher's identity.
+    """Embeddings in fp16, one file per image, named by a hash of the image's content and the teacher's identity.
 
-    A file that is missing or damaged is made again.
+    A missing or damaged file is written again.
 
     Args:
-        folder: of the files; made if missing. 2 MiB an image.
-        teacher: asked for what is not there.
+        folder: folder of the files, created if missing; an image needs 2 MiB.
+        teacher: computes the missing embeddings.
     """
 
     def __init__(self, folder: Path, teacher: PromptableTeacher) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         self._folder = folder
         self._teacher = teacher
 
     def fill(self, samples: Sequence[tuple[Path, bool]]) -> None:
-        """Embeds what is not there yet, and shows how far it is; each process of a training takes its share.
+        """Computes the missing embeddings with a progress bar; each rank takes its share.
 
         Args:
-            samples: images, and whether they are mirrored.
+            samples: (path, mirrored) of each image.
 
         Raises:
             ImageError: an image cannot be read.
@@ -80,7 +83,7 @@ class EmbeddingCache:
         rank, processes = (
             int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1))
         )
-        missing = [sample for sample in samples[rank::processes] if self._read(self._file(*sample)) is None]
+        missing = [sample for sample in samples[rank::processes] if self._read(self._locate(*sample)) is None]
         for path, mirrored in track(
             missing, "teacher", console=Console(stderr=True), disable=rank != 0 or not missing
         ):
@@ -91,9 +94,9 @@ class EmbeddingCache:
 
         Raises:
             ImageError: the image cannot be read.
-            ValueError: the teacher's answer does not fit into fp16.
+            InputError: a value of the embedding is too large for fp16.
         """
-        file = self._file(path, mirrored)
+        file = self._locate(path, mirrored)
         kept = self._read(file)
         if kept is not None:
             return kept
@@ -101,18 +104,18 @@ class EmbeddingCache:
         embedding = self._teacher(image[:, ::-1].copy() if mirrored else image)
         largest = np.abs(embedding).max()
         if not largest <= np.finfo(np.float16).max:
-            raise ValueError(f"{path}: the teacher's embedding reaches {largest:.3g}, beyond fp16")
+            raise InputError(f"{path}: the teacher's embedding reaches {largest:.3g}, beyond fp16")
         half = embedding.astype(np.float16)
         tensors = {"embedding": half}
         write_tensors(file, tensors, metadata={_FORMAT: hash_tensors(tensors)})
         return half
 
-    def _file(self, path: Path, mirrored: bool) -> Path:
+    def _locate(self, path: Path, mirrored: bool) -> Path:
         key = f"{_FORMAT} {self._teacher.identity} {hash_file(path)} {mirrored}"
         return self._folder / f"{hashlib.sha256(key.encode()).hexdigest()[:40]}.safetensors"
 
     def _read(self, file: Path) -> NDArray[np.float16] | None:
-        """What a file holds, None where there is none or it is not what was written."""
+        """The cached embedding; None if the file is missing, damaged or was written by something else."""
         try:
             tensors, metadata = read_tensors(file)
         except WeightsError:

@@ -1,4 +1,4 @@
-"""What a training tells: a progress bar, a CSV file, TensorBoard where it is installed."""
+"""Training logs: a progress bar, a CSV file, and TensorBoard if it is installed."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ from densevit.core.files import write_atomically
 
 
 class Log(Protocol):
-    """Where numbers go."""
+    """A destination for logged values."""
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Numbers at the end of a step."""
+        """Logs the values of a step."""
         ...
 
     def close(self) -> None:
-        """Everything is on disk afterwards."""
+        """Flushes everything to disk."""
         ...
 
 
 class CsvLog:
-    """Rows of (step, name, value), appended; what a resumed run repeats is cut away first.
+    """Appends rows of (step, name, value); rows that a resumed run will repeat are removed first.
 
     Args:
-        path: the file.
-        start: rows of later steps than this are dropped, they will be written again.
+        path: the CSV file.
+        start: rows of later steps are removed, because they will be written again.
     """
 
     def __init__(self, path: Path, *, start: int) -> None:
-        kept = _rows_until(path, start)
+        kept = _read_rows_until(path, start)
         with write_atomically(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([("step", "name", "value"), *kept])
         self._file = path.open("a", newline="", encoding="utf-8")
         self._writer = csv.writer(self._file)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """One row per number."""
+        """Writes one row per value."""
         self._writer.writerows((step, name, f"{value:.6g}") for name, value in values.items())
         self._file.flush()
 
@@ -58,7 +58,7 @@ class CsvLog:
         self._file.close()
 
 
-def _rows_until(path: Path, start: int) -> list[list[str]]:
+def _read_rows_until(path: Path, start: int) -> list[list[str]]:
     if not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as file:
@@ -67,7 +67,7 @@ def _rows_until(path: Path, start: int) -> list[list[str]]:
 
 
 class TensorBoardLog:
-    """Scalars for TensorBoard; the package comes with the extra `train`."""
+    """Scalars for TensorBoard, which the extra `train` installs."""
 
     def __init__(self, folder: Path, *, start: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
@@ -75,7 +75,7 @@ class TensorBoardLog:
         self._writer = SummaryWriter(str(folder), purge_step=start + 1)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """One scalar per number."""
+        """Writes one scalar per value."""
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
 
@@ -85,7 +85,7 @@ class TensorBoardLog:
 
 
 def open_logs(folder: Path, *, start: int) -> list[Log]:
-    """All logs that this machine can write."""
+    """Opens every log that the installed packages support."""
     logs: list[Log] = [CsvLog(folder / "log.csv", start=start)]
     try:
         logs.append(TensorBoardLog(folder / "tensorboard", start=start))
@@ -95,7 +95,7 @@ def open_logs(folder: Path, *, start: int) -> list[Log]:
 
 
 class ProgressBar:
-    """Steps done, steps to go, time left, the last numbers; on stderr."""
+    """Completed and total steps, remaining time and the latest values, on stderr."""
 
     def __init__(self, total: int, *, start: int, shown: bool) -> None:
         self._progress = Progress(
@@ -113,13 +113,13 @@ class ProgressBar:
         self._progress.start()
 
     def advance(self, description: str) -> None:
-        """One step more."""
+        """Moves on by one step."""
         self._progress.update(self._task, advance=1, description=description)
 
     def say(self, line: str) -> None:
-        """A line above the bar."""
+        """Prints a line above the bar."""
         self._progress.console.print(line, highlight=False)
 
     def close(self) -> None:
-        """Leaves the bar as it stands."""
+        """Stops the bar; it stays on screen."""
         self._progress.stop()

@@ -1,4 +1,4 @@
-"""Losses of segmentation; all take logits at any size and targets at theirs."""
+"""Losses of segmentation; logits and targets may have any size, as long as it is the same."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def class_weights(counts: Tensor) -> Tensor:
+def compute_class_weights(counts: Tensor) -> Tensor:
     """Weight of each class, 1 / log(1.1 + share), scaled to a mean of one (after ENet, section 5.1).
 
     Args:
-        counts: (C,) pixels per class in the training set.
+        counts: (C,) number of pixels per class in the training set.
     """
     share = counts.double() / counts.sum().clamp_min(1)
     weights = 1 / torch.log(1.1 + share)
@@ -19,13 +19,13 @@ def class_weights(counts: Tensor) -> Tensor:
 
 
 def cross_entropy(logits: Tensor, target: Tensor, *, weight: Tensor | None, ignore: int) -> Tensor:
-    """Weighted mean over the pixels that count; zero where none does.
+    """Weighted mean over the labeled pixels; zero without any.
 
     Args:
         logits: (B, C, h, w).
         target: (B, h, w) int64.
         weight: (C,) or None.
-        ignore: target value left out.
+        ignore: target value of unlabeled pixels.
     """
     if not bool((target != ignore).any()):
         return logits.sum() * 0
@@ -35,7 +35,7 @@ def cross_entropy(logits: Tensor, target: Tensor, *, weight: Tensor | None, igno
 def hard_cross_entropy(
     logits: Tensor, target: Tensor, *, weight: Tensor | None, ignore: int, share: float = 0.25
 ) -> Tensor:
-    """Mean over the `share` of the pixels with the largest loss (online hard example mining)."""
+    """Mean over the `share` of the labeled pixels with the largest loss (online hard example mining)."""
     losses = F.cross_entropy(logits.float(), target, weight=weight, ignore_index=ignore, reduction="none")
     losses = losses[target != ignore]
     if losses.numel() == 0:
@@ -49,7 +49,7 @@ def soft_dice(logits: Tensor, target: Tensor, *, ignore: int) -> Tensor:
     Args:
         logits: (B, C, h, w).
         target: (B, h, w) int64.
-        ignore: target value left out.
+        ignore: target value of unlabeled pixels.
     """
     known = target != ignore
     if not bool(known.any()):
@@ -57,7 +57,7 @@ def soft_dice(logits: Tensor, target: Tensor, *, ignore: int) -> Tensor:
     classes = logits.shape[1]
     truth = torch.where(known, target, 0)
     probabilities = logits.float().softmax(dim=1) * known.unsqueeze(1)
-    # one probability per pixel is all that overlaps, so no one-hot array of the logits' size is needed
+    # only the true class's probability overlaps, so no one-hot array of the logits' size is needed
     of_truth = probabilities.gather(1, truth.unsqueeze(1)).squeeze(1)
     overlap = torch.zeros(classes, device=logits.device).index_add(0, truth.flatten(), of_truth.flatten())
     counts = torch.bincount(target[known], minlength=classes)

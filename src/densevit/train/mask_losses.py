@@ -1,7 +1,7 @@
-"""Losses of predicted masks at points where they are uncertain, and of the prediction of their quality.
+"""Losses of predicted masks at uncertain points, and of their predicted quality.
 
-EfficientViT-SAM's second stage (arXiv 2402.05008, section 3.2): 20 times binary cross entropy and the Dice loss,
-at the points of PointRend (Kirillov et al. 2020, arXiv 1912.08193, section 3.1), of the best mask per prompt.
+EfficientViT-SAM's second stage (arXiv 2402.05008, section 3.2): 20 times binary cross entropy plus the Dice
+loss of the best mask per prompt, at the points of PointRend (Kirillov et al. 2020, arXiv 1912.08193, section 3.1).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def values_at(maps: Tensor, points: Tensor) -> Tensor:
-    """Maps between their cells, bilinearly; beyond the outermost centers they go on as they are there.
+def sample_values(maps: Tensor, points: Tensor) -> Tensor:
+    """Samples maps bilinearly; beyond the outermost cell centers the border value is used.
 
     Args:
         maps: (K, H, W) float.
@@ -28,14 +28,16 @@ def values_at(maps: Tensor, points: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def uncertain_points(logits: Tensor, count: int, *, oversample: float = 3.0, importance: float = 0.75) -> Tensor:
-    """Random points of each map, most of them where its logits are nearest to 0.
+def draw_uncertain_points(
+    logits: Tensor, count: int, *, oversample: float = 3.0, importance: float = 0.75
+) -> Tensor:
+    """Draws random points of each map, most of them where the logits are closest to 0.
 
     Args:
         logits: (K, H, W) float.
-        count: P of the points.
-        oversample: so many times as many are drawn to choose from.
-        importance: share of the points that are chosen; the others are drawn evenly.
+        count: number of points P.
+        oversample: candidates per point.
+        importance: share of the points that are the most uncertain candidates; the rest is drawn uniformly.
 
     Returns:
         (K, P, 2) float (x, y) as shares 0..1 of width and height.
@@ -43,7 +45,7 @@ def uncertain_points(logits: Tensor, count: int, *, oversample: float = 3.0, imp
     maps = len(logits)
     chosen = int(importance * count)
     drawn = torch.rand(maps, int(oversample * count), 2, device=logits.device)
-    nearest = values_at(logits, drawn).abs().topk(chosen, dim=1, largest=False).indices
+    nearest = sample_values(logits, drawn).abs().topk(chosen, dim=1, largest=False).indices
     kept = drawn.gather(1, nearest.unsqueeze(-1).expand(-1, -1, 2))
     return torch.cat([kept, torch.rand(maps, count - chosen, 2, device=logits.device)], dim=1)
 
@@ -54,16 +56,16 @@ def cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
 
 
 def dice(logits: Tensor, truth: Tensor) -> Tensor:
-    """(K, P) logits and shares 0..1 -> (K,) one minus the soft Dice overlap, with 1 added above and below."""
+    """(K, P) logits and shares 0..1 -> (K,) one minus the soft Dice overlap, smoothed by 1 in both sums."""
     inside = logits.sigmoid()
     return 1 - (2 * (inside * truth).sum(dim=1) + 1) / (inside.sum(dim=1) + truth.sum(dim=1) + 1)
 
 
 def actual_iou(logits: Tensor, truth: Tensor) -> Tensor:
-    """Intersection over union of masks with true ones, cell by cell.
+    """IoU of predicted masks with true masks, counted in cells.
 
     Args:
-        logits: (N, M, H, W); the masks are where they exceed 0.
+        logits: (N, M, H, W); positive inside the masks.
         truth: (N, H, W) bool.
 
     Returns:
@@ -77,15 +79,15 @@ def actual_iou(logits: Tensor, truth: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class MaskLoss:
-    """Of each prompt the loss of its best mask, and the error of the scores of all that were asked for.
+    """The loss of each prompt's best mask, and the error of the predicted scores of all requested masks.
 
-    The released training leaves the scores out, so that they go on predicting the quality that masks once had.
+    The released training has no loss for the scores, so they keep predicting the quality that the masks once had.
 
     Attributes:
         cross_entropy: weight of the binary cross entropy.
         dice: weight of the Dice loss.
-        score: weight of the squared error of the predicted intersection over union.
-        points: per mask.
+        score: weight of the squared error of the predicted IoU.
+        points: number of sampled points per mask.
     """
 
     cross_entropy: float = 20.0
@@ -96,29 +98,29 @@ class MaskLoss:
     def __call__(self, model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """-> "loss" and its parts, means over prompts; `batch` as of `densevit.train.promptable`."""
         logits, scores = model(*(batch[name] for name in ("image", "points", "labels", "prompts", "tokens")))
-        # one mask for a clear prompt, or the three of an ambiguous one
+        # one mask for an unambiguous prompt, or three for an ambiguous one
         asked = slice(1, None) if bool(batch["multimask"]) else slice(0, 1)
-        return self.of_masks(logits[:, asked].float(), scores[:, asked].float(), batch["masks"])
+        return self.compare_masks(logits[:, asked].float(), scores[:, asked].float(), batch["masks"])
 
-    def of_masks(self, logits: Tensor, scores: Tensor, masks: Tensor) -> dict[str, Tensor]:
-        """The same of what was predicted.
+    def compare_masks(self, logits: Tensor, scores: Tensor, masks: Tensor) -> dict[str, Tensor]:
+        """The losses of predicted masks.
 
         Args:
             logits: (N, M, H, W) float32.
             scores: (N, M) float32.
-            masks: (N, H, W) uint8, 255 where the true mask covers all of a cell.
+            masks: (N, H, W) uint8, 255 where the true mask covers the whole cell.
 
         Returns:
-            "loss", the weighted sum of "cross_entropy" and "dice" of the mask that has least of both together, and
-            of "score"; "iou" is the mean of the best masks, for the log.
+            "loss", the weighted sum of "cross_entropy" and "dice" of the mask with the smallest weighted sum of
+            both, and of "score"; "iou" is the mean over the best masks, for the log.
         """
         truth = masks.float() / 255
         prompts, several = logits.shape[:2]
         maps = logits.flatten(0, 1)
-        points = uncertain_points(maps, self.points)
-        found = values_at(maps, points)
-        # one true map for the points of all its masks
-        wanted = values_at(truth, points.reshape(prompts, -1, 2)).reshape(len(maps), -1)
+        points = draw_uncertain_points(maps, self.points)
+        found = sample_values(maps, points)
+        # each true mask is sampled at the points of all masks of its prompt
+        wanted = sample_values(truth, points.reshape(prompts, -1, 2)).reshape(len(maps), -1)
         entropies = cross_entropy(found, wanted).reshape(prompts, several)
         dices = dice(found, wanted).reshape(prompts, several)
         best = (self.cross_entropy * entropies + self.dice * dices).argmin(dim=1, keepdim=True)

@@ -1,16 +1,15 @@
-"""How well a promptable model finds outlined objects by their boxes, by the steps that predict."""
+"""How well a promptable model in training finds outlined objects by their boxes: by `eval`'s own steps."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-import numpy as np
 from torch import nn
 
-from densevit import masks
 from densevit.core.manifest import Manifest
-from densevit.data.base import DataError, PromptableData, PromptableSample
-from densevit.metrics.masks import MaskScore
+from densevit.data.base import PromptableData, PromptableSample
+from densevit.evaluate import evaluate_promptable
 from densevit.predict.segment_anything import SegmentAnything
 from densevit.runtimes.eager import EagerRuntime
 from densevit.tasks.promptable import make_promptable_task
@@ -18,15 +17,13 @@ from densevit.tasks.promptable import make_promptable_task
 
 @dataclass(frozen=True)
 class BoxScores:
-    """Intersection over union of objects with the best of three masks for each one's annotated box.
-
-    Boxes that have no area within the image are left out.
+    """Mean IoU of each object with the best of three masks for its annotated box, as `densevit eval` has it.
 
     Attributes:
         data: images with outlined objects.
         manifest: of the model.
-        device: where it runs.
-        images: the first so many are looked at, 0 for all.
+        device: the network runs here.
+        images: only the first N images are used; 0 uses all.
     """
 
     data: PromptableData
@@ -35,30 +32,29 @@ class BoxScores:
     images: int = 0
 
     def __call__(self, network: nn.Module) -> dict[str, float]:
-        """-> "iou" in percent, and what there is of "iou_small", "iou_medium" and "iou_large".
+        """-> "iou" in percent, and those of "iou_small", "iou_medium" and "iou_large" that have objects.
 
         Raises:
-            DataError: there is no object, or what the data say.
+            InputError: the images have no object, or as reading a sample does.
         """
         runtime = EagerRuntime(network, self.manifest, device=self.device)
         model = SegmentAnything(make_promptable_task(self.manifest), runtime, self.manifest)
-        score = MaskScore()
-        for index in range(min(len(self.data), self.images or len(self.data))):
-            _count(model, self.data[index], score)
-        found = {name: float(value) for name, value in score.compute().items() if value is not None}
-        if not found:
-            raise DataError("no image to validate on has an object with a box")
-        return found
+        data = _FirstSamples(self.data, min(len(self.data), self.images or len(self.data)))
+        metrics = evaluate_promptable(model, data).metrics
+        return {name: float(value) for name, value in metrics.items() if value is not None}
 
 
-def _count(model: SegmentAnything, sample: PromptableSample, score: MaskScore) -> None:
-    height, width = sample.image.shape[:2]
-    within = sample.boxes.clip(0, np.array([width, height] * 2, np.float32))
-    (usable,) = np.nonzero((within[:, 2:] > within[:, :2]).all(axis=1))
-    if not usable.size:
-        return
-    answer = model.predict(sample.image, boxes=within[usable], multimask=True).best()
-    overlaps = [
-        masks.iou(found.rle, sample.masks[number]) for found, number in zip(answer, usable.tolist(), strict=True)
-    ]
-    score.update(np.array(overlaps), sample.areas[usable])
+class _FirstSamples:
+    task: Literal["promptable"] = "promptable"
+
+    def __init__(self, data: PromptableData, count: int) -> None:
+        self.data = data
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> PromptableSample:
+        if not 0 <= index < self.count:
+            raise IndexError(f"sample {index} of {self.count}")
+        return self.data[index]

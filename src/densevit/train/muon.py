@@ -1,4 +1,4 @@
-"""Muon: momentum whose matrices are made orthogonal, so that every direction of a weight learns equally fast."""
+"""Muon: momentum updates are orthogonalized, so that every direction of a weight matrix learns equally fast."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from torch import Tensor, nn
 from torch.optim.optimizer import Optimizer
 
 _ITERATIONS = 5
-# Quintic whose iteration brings singular values near 1 fast (Jordan 2024, "Muon"); they end in about 0.7 to 1.2.
+# Iterating this quintic moves singular values towards 1 (Jordan 2024, "Muon"); they end between about 0.7 and 1.2.
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-# Updates of this root mean square per unit of learning rate: what Adam's usually are (Liu et al. 2025,
-# arXiv 2502.16982), so that one learning rate serves both.
+# Root mean square of updates per unit of learning rate, as is usual for Adam (Liu et al. 2025, arXiv 2502.16982),
+# so that both share one learning rate.
 _UPDATE_RMS = 0.2
 _SMALLEST_SIDE = 16
 
 
-def orthogonal(matrix: Tensor) -> Tensor:
-    """(rows, columns) -> about U V^T of its singular value decomposition U S V^T, in fp32."""
+def orthogonalize(matrix: Tensor) -> Tensor:
+    """(rows, columns) -> approximately U V^T of its singular value decomposition U S V^T, in fp32."""
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.T if tall else matrix
     x = x.float() / (x.float().norm() + 1e-7)
@@ -31,11 +31,11 @@ def orthogonal(matrix: Tensor) -> Tensor:
     return out
 
 
-def matrices(model: nn.Module) -> list[nn.Parameter]:
-    """The weights that mix many channels with many: those of dense convolutions and linear layers.
+def find_matrices(model: nn.Module) -> list[nn.Parameter]:
+    """The weights of dense convolutions and linear layers with many input and output channels.
 
-    First and last layers have few channels on one side, depthwise and grouped ones on both; they are left to
-    Adam.
+    Adam updates the rest: first and last layers have few channels on one side, depthwise and grouped convolutions
+    on both.
     """
     found = []
     for module in model.modules():
@@ -51,8 +51,8 @@ class Muon(Optimizer):
     Args:
         groups: dictionaries with `params`, `orthogonal` and `weight_decay`.
         lr: learning rate of both kinds.
-        momentum: of the orthogonal updates, in Nesterov's form.
-        betas: of AdamW.
+        momentum: Nesterov momentum of the orthogonal updates.
+        betas: decay rates of AdamW.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Muon(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """One update of every parameter that has a gradient; closures are not supported."""
+        """Updates every parameter that has a gradient; closures are not supported."""
         assert closure is None
         for group in self.param_groups:
             for parameter in group["params"]:
@@ -76,11 +76,11 @@ class Muon(Optimizer):
                     continue
                 parameter.mul_(1 - group["lr"] * group["weight_decay"])
                 if group["orthogonal"]:
-                    self._orthogonal_step(parameter, group)
+                    self._step_muon(parameter, group)
                 else:
-                    self._adam_step(parameter, group)
+                    self._step_adam(parameter, group)
 
-    def _orthogonal_step(self, parameter: Tensor, group: dict[str, Any]) -> None:
+    def _step_muon(self, parameter: Tensor, group: dict[str, Any]) -> None:
         assert parameter.grad is not None
         state = self.state[parameter]
         if not state:
@@ -88,9 +88,9 @@ class Muon(Optimizer):
         state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
         update = parameter.grad.lerp(state["momentum"], group["momentum"]).flatten(1)
         size = _UPDATE_RMS * max(update.shape) ** 0.5
-        parameter.sub_(orthogonal(update).view_as(parameter), alpha=group["lr"] * size)
+        parameter.sub_(orthogonalize(update).view_as(parameter), alpha=group["lr"] * size)
 
-    def _adam_step(self, parameter: Tensor, group: dict[str, Any]) -> None:
+    def _step_adam(self, parameter: Tensor, group: dict[str, Any]) -> None:
         assert parameter.grad is not None
         state = self.state[parameter]
         if not state:

@@ -1,4 +1,4 @@
-"""AdamW or Muon with the decay where it belongs, the learning rate's course, and the averaged weights."""
+"""The optimizer with its weight decay, the learning rate schedule, and the averaged weights."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from densevit.train.muon import Muon, matrices
+from densevit.train.muon import Muon, find_matrices
 from densevit.train.options import Options
 
 
 def build_optimizer(model: nn.Module, options: Options) -> torch.optim.Optimizer:
-    """The optimizer of the options; weight decay on convolution and linear weights, none on norms and biases."""
+    """Builds the optimizer; weight decay applies to convolution and linear weights, not to norms and biases."""
     decayed = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
     plain = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
     if options.optimizer == "muon":
-        dense = matrices(model)
+        dense = find_matrices(model)
         known = {id(parameter) for parameter in dense}
         decay = options.weight_decay
         return Muon(
@@ -36,8 +36,8 @@ def build_optimizer(model: nn.Module, options: Options) -> torch.optim.Optimizer
     return torch.optim.AdamW(groups, lr=options.learning_rate)
 
 
-def learning_rate(step: int, options: Options) -> float:
-    """Linear warm-up, then half a cosine down to zero; `step` counts from 0."""
+def compute_learning_rate(step: int, options: Options) -> float:
+    """The learning rate of a step, counted from 0: linear warm-up, then a cosine decay to zero."""
     if step < options.warmup_steps:
         return options.learning_rate * (step + 1) / options.warmup_steps
     progress = (step - options.warmup_steps) / max(1, options.steps - options.warmup_steps)
@@ -47,10 +47,11 @@ def learning_rate(step: int, options: Options) -> float:
 class AveragedModel:
     """Exponential moving average of weights and BatchNorm statistics.
 
-    The decay grows from 0 to its final value over the first steps, so that the random start is forgotten.
+    The decay grows over the first steps to its final value, so that the random initial weights lose their
+    influence.
 
     Args:
-        model: is copied.
+        model: its copy holds the averages.
         decay: final decay per step.
     """
 
@@ -60,7 +61,7 @@ class AveragedModel:
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
-        """Take in the model after optimizer step `step` (from 0)."""
+        """Adds the weights after optimizer step `step`, counted from 0."""
         decay = min(self.decay, (1 + step) / (10 + step))
         averaged: list[Tensor] = []
         current: list[Tensor] = []

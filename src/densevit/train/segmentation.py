@@ -1,4 +1,4 @@
-"""Training of segmentation: samples in memory, augmented batches, the loss, a teacher's second opinion."""
+"""Training of segmentation: cached samples, augmented batches, the loss, distillation from a teacher."""
 
 from __future__ import annotations
 
@@ -13,42 +13,43 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor, nn
 
+from densevit.core.errors import UsageError
 from densevit.data.base import SegmentationData
 from densevit.metrics import IGNORE
 from densevit.models.build import DenseModel, Network
 from densevit.models.heads import SegmentationHead
 from densevit.train import losses
-from densevit.train.augment import random_color, random_view, sample_labels, sample_maps
+from densevit.train.augment import draw_view, jitter_color, sample_labels, sample_maps
 
 CACHE_BYTES = 8 * 2**30
-"""A training set up to this size stays in memory, a larger one is read again at every use."""
+"""A training set up to this size is kept in memory, a larger one is read again in every epoch."""
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How a crop is cut and what it goes through."""
+    """Options of the random crops."""
 
     crop: tuple[int, int]  # (height, width) in pixels of the network's input, multiples of 32
-    scale: tuple[float, float]  # enlargement of the image, drawn log-uniformly between the two
+    scale: tuple[float, float]  # range of the resize factor, drawn log-uniformly
     color: float  # largest relative change of brightness, contrast, saturation and gamma
-    target_stride: int  # labels are sampled once per this many pixels
+    target_stride: int  # labels have this stride in pixels of the crop
 
     def __post_init__(self) -> None:
         if min(self.crop) < 32 or any(side % 32 for side in self.crop):
-            raise ValueError(f"crop must be two multiples of 32, got {self.crop}")
+            raise UsageError(f"crop must be two multiples of 32, got {self.crop}")
         if not 0 < self.scale[0] <= self.scale[1] < float("inf"):
-            raise ValueError(f"scale must be two positive factors, the smaller one first, got {self.scale}")
+            raise UsageError(f"scale must be two positive factors, the smaller one first, got {self.scale}")
         if not 0 <= self.color < 1:
-            raise ValueError(f"color must be in [0, 1), got {self.color}")
+            raise UsageError(f"color must be in [0, 1), got {self.color}")
 
 
 class Samples:
-    """A training set as tensors on the device, kept there where its size allows.
+    """A training set as tensors on the device, cached if it is small enough.
 
     Args:
         data: the images and labels.
-        device: where batches are made.
-        teacher: (N, H, W, 3) uint8 -> probabilities (N, K, h, w) fp16, asked once per image; or None.
+        device: device of the batches.
+        teacher: (N, H, W, 3) uint8 -> probabilities (N, K, h, w) fp16, called once per image; or None.
     """
 
     def __init__(
@@ -65,12 +66,12 @@ class Samples:
         self._cache: dict[int, tuple[Tensor, Tensor]] = {}
         self.soft: list[Tensor] = []
         if teacher is not None:
-            follower = os.environ.get("RANK", "0") != "0"
-            for index in track(range(len(data)), "teacher", console=Console(stderr=True), disable=follower):
+            hidden = os.environ.get("RANK", "0") != "0"
+            for index in track(range(len(data)), "teacher", console=Console(stderr=True), disable=hidden):
                 self.soft.append(teacher(self[index][0].permute(1, 2, 0)[None])[0])
 
     def __len__(self) -> int:
-        """How many samples."""
+        """Number of samples."""
         return len(self._data)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
@@ -84,8 +85,8 @@ class Samples:
             self._cache[index] = pair
         return pair
 
-    def class_counts(self, classes: int) -> Tensor:
-        """(classes,) int64: labeled pixels of each class."""
+    def count_classes(self, classes: int) -> Tensor:
+        """(classes,) int64: number of labeled pixels of each class."""
         counts = torch.zeros(classes, dtype=torch.int64)
         for index in range(len(self)):
             labels = self[index][1]
@@ -95,7 +96,7 @@ class Samples:
     def batch(
         self, indices: Sequence[int], generator: torch.Generator, augmentation: Augmentation
     ) -> dict[str, Tensor]:
-        """Random views of some samples.
+        """Makes a batch of random crops.
 
         Returns:
             "image" (B, 3, h, w) float32 in 0..255; "labels" (B, h / s, w / s) int64 for target stride s;
@@ -106,9 +107,9 @@ class Samples:
         for index in indices:
             image, target = self[index]
             size = (image.shape[1], image.shape[2])
-            view = random_view(size, crop, scale=augmentation.scale, generator=generator)
+            view = draw_view(size, crop, scale=augmentation.scale, generator=generator)
             cut = sample_maps(image, view, crop)
-            images.append(random_color(cut, strength=augmentation.color, generator=generator))
+            images.append(jitter_color(cut, strength=augmentation.color, generator=generator))
             target_size = (crop[0] // stride, crop[1] // stride)
             labels.append(sample_labels(target, view, target_size, ignore=IGNORE))
             if self.soft:
@@ -118,7 +119,7 @@ class Samples:
 
 
 class Normalize(nn.Module):
-    """Channels in 0..255 -> zero mean, unit deviation."""
+    """Normalizes channels in 0..255 to zero mean and unit standard deviation."""
 
     mean: Tensor
     std: Tensor
@@ -134,12 +135,12 @@ class Normalize(nn.Module):
 
 
 class SegmentationTrainee(nn.Module):
-    """The network with what only training needs: normalization, and a head that answers for the teacher.
+    """The network with the parts that only training needs: normalization, and a head that imitates the teacher.
 
     Args:
-        network: the segmentation model that is trained.
+        network: the segmentation model.
         normalize: applied to images in 0..255.
-        teacher_classes: channels of the teacher's probabilities, 0 without a teacher.
+        teacher_classes: number of the teacher's classes, 0 without a teacher.
     """
 
     def __init__(self, network: Network, normalize: Normalize, *, teacher_classes: int = 0) -> None:
@@ -152,7 +153,7 @@ class SegmentationTrainee(nn.Module):
         self.imitation = nn.Conv2d(channels, teacher_classes, 1) if teacher_classes else None
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
-        """(B, 3, H, W) in 0..255 -> logits at stride 8, and the imitation of the teacher's."""
+        """(B, 3, H, W) in 0..255 -> logits at stride 8, and logits that imitate the teacher's."""
         head = self.network.head
         assert isinstance(head, SegmentationHead)
         embedding = head.embed(self.network.backbone(self.normalize(image)))
@@ -162,15 +163,15 @@ class SegmentationTrainee(nn.Module):
 
 @dataclass(frozen=True)
 class SegmentationLoss:
-    """Cross entropy, soft Dice and the teacher's divergence, weighted.
+    """Weighted sum of cross entropy, soft Dice and the divergence from the teacher.
 
     Attributes:
-        kind: mean over all pixels, or over the hardest quarter.
+        kind: "cross_entropy" is the mean over all pixels, "hard_pixels" over the quarter with the largest loss.
         weight: (C,) class weights or None.
         dice: weight of the soft Dice term.
         distillation: weight of the divergence from the teacher.
-        teacher_map: our class of each of the teacher's, or None; with it, the classifier itself follows the
-            teacher on images that have no label at all.
+        teacher_map: for each of the teacher's classes our class, or None; with it the classifier itself learns
+            from the teacher on images without any label.
     """
 
     kind: Literal["cross_entropy", "hard_pixels"]
@@ -180,7 +181,7 @@ class SegmentationLoss:
     teacher_map: tuple[int, ...] | None = None
 
     def __call__(self, model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """-> "loss" and its parts."""
+        """Returns "loss" and its parts."""
         logits, imitation = model(batch["image"].contiguous(memory_format=torch.channels_last))
         labels = batch["labels"]
         coarse = logits

@@ -1,4 +1,4 @@
-"""Training of super-resolution: pairs of images in memory, aligned random crops, the loss."""
+"""Training of super-resolution: cached pairs of images, aligned random crops, the loss."""
 
 from __future__ import annotations
 
@@ -14,31 +14,34 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from densevit import imaging
+from densevit.core.errors import InputError, UsageError
 from densevit.imaging import Size
 from densevit.imaging.reading import open_image
 from densevit.tasks.super_resolution import crop_to_multiple, downscale
 
 CACHE_BYTES = 12 * 2**30
-"""A training set up to this size stays in memory, of a larger one the rest is read again at every use."""
+"""Pairs up to this total size are kept in memory, the rest is read again in every epoch."""
 
 
 class Pairs:
-    """High-resolution images and what `matlab_bicubic` makes of them, as tensors on the device.
+    """High-resolution images and their `matlab_bicubic` downscaled versions, as tensors on the device.
 
-    The low resolution is made once of the whole image, so that crops lie on the same grid as images do.
+    Each whole image is downscaled once, so that crops have the same pixel grid as whole images.
 
     Args:
         paths: the images.
-        scale: of height and width.
-        copies: each image enters once per factor, downscale by it first; 1 is the image as it is. Shrinking
-            removes JPEG's blocks and shows finer structure.
+        scale: upscaling factor of height and width.
+        copies: factors by which each image is downscaled first; it is used once per factor, and 1 leaves it
+            unchanged. Downscaling removes JPEG artifacts and gives finer structure.
         crop: side of the crops in pixels of the low resolution; smaller images are left out.
-        device: where batches are made.
-        teacher: folder with another model's enlargement of each image as it is, a PNG file of the same stem
-            with 8 or 16 bits; None without.
+        device: device of the batches.
+        teacher: folder with another model's upscaled version of each image, a PNG of the same stem with 8 or 16
+            bits; None without a teacher.
 
     Raises:
-        ValueError: no image is as large as a crop, or a teacher for downscale copies.
+        InputError: every image is smaller than a crop.
+        UsageError: a teacher together with downscaled copies.
+        ImageError: an image cannot be read.
     """
 
     def __init__(
@@ -52,7 +55,9 @@ class Pairs:
         teacher: Path | None = None,
     ) -> None:
         if teacher is not None and set(copies) != {1}:
-            raise ValueError(f"a teacher knows the images as they are; copies must be 1, got {tuple(copies)}")
+            raise UsageError(
+                f"the teacher's images have the original size, so copies must be 1; got {tuple(copies)}"
+            )
         self._teacher = teacher
         self.scale = scale
         self.crop = crop
@@ -63,17 +68,19 @@ class Pairs:
         for path in paths:
             with open_image(path, max_pixels=imaging.DEFAULT_MAX_PIXELS) as (image, _):
                 side = min(image.size)
-            # a pixel more than the crop, for what is lost to a multiple of the scale
+            # one pixel more than the crop, because images are cropped to a multiple of the scale
             self._samples += [(path, factor) for factor in copies if int(side * factor) >= scale * (crop + 1)]
         if not self._samples:
-            raise ValueError(f"none of {len(paths)} images is as large as a crop of {scale * crop} pixels")
+            raise InputError(
+                f"none of {len(paths)} images is larger than a crop of {scale * crop} x {scale * crop} px"
+            )
 
     def __len__(self) -> int:
-        """How many samples."""
+        """Number of samples."""
         return len(self._samples)
 
     def __getitem__(self, index: int) -> tuple[Tensor, ...]:
-        """-> (3, h, w) and (3, h * scale, w * scale), uint8; with a teacher its answer too, fp16 in 0..1."""
+        """-> (3, h, w) and (3, h * scale, w * scale), uint8; with a teacher also its image, fp16 in 0..1."""
         if index in self._cache:
             return self._cache[index]
         path, factor = self._samples[index]
@@ -82,32 +89,32 @@ class Pairs:
             size = Size(*(round(side * factor) for side in image.shape[:2]))
             image = imaging.resize(image, size, "matlab_bicubic")
         high = crop_to_multiple(image, self.scale)
-        pair: tuple[Tensor, ...] = (self._tensor(downscale(high, self.scale)), self._tensor(high))
+        pair: tuple[Tensor, ...] = (self._to_tensor(downscale(high, self.scale)), self._to_tensor(high))
         if self._teacher is not None:
-            pair = (*pair, self._answer(self._teacher / f"{path.stem}.png", high.shape))
+            pair = (*pair, self._read_teacher(self._teacher / f"{path.stem}.png", high.shape))
         self._bytes += sum(tensor.nbytes for tensor in pair)
         if self._bytes <= CACHE_BYTES:
             self._cache[index] = pair
         return pair
 
-    def _tensor(self, image: NDArray[Any]) -> Tensor:
+    def _to_tensor(self, image: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.array(image.transpose(2, 0, 1))).to(self._device)
 
-    def _answer(self, path: Path, shape: tuple[int, ...]) -> Tensor:
-        """The teacher's image.
+    def _read_teacher(self, path: Path, shape: tuple[int, ...]) -> Tensor:
+        """Reads the teacher's image.
 
         Raises:
             ImageError: it cannot be read.
-            ValueError: it is of another size.
+            InputError: it has another size.
         """
         pixels = imaging.read_photo(path).pixels
         if pixels.shape != shape:
-            raise ValueError(f"{path}: the teacher's image is {pixels.shape}, the original {shape}")
+            raise InputError(f"{path}: the teacher's image is {Size.of(pixels)}, the original {Size(*shape[:2])}")
         values = pixels / np.float32(np.iinfo(pixels.dtype).max)
-        return self._tensor(values.astype(np.float16))
+        return self._to_tensor(values.astype(np.float16))
 
     def batch(self, indices: Sequence[int], generator: torch.Generator) -> dict[str, Tensor]:
-        """Random crops, each turned and mirrored in one of eight ways.
+        """Makes a batch of random crops, each in one of the eight orientations of a square.
 
         Returns:
             "low" (B, 3, crop, crop) and "high" (B, 3, crop * scale, crop * scale), float32 in 0..1; with a
@@ -120,33 +127,33 @@ class Pairs:
             low, *large = self[index]
             top = int(torch.randint(low.shape[1] - crop + 1, (), generator=generator))
             left = int(torch.randint(low.shape[2] - crop + 1, (), generator=generator))
-            way = int(torch.randint(8, (), generator=generator))
-            crops["low"].append(_turned(low[:, top : top + crop, left : left + crop], way))
+            orientation = int(torch.randint(8, (), generator=generator))
+            crops["low"].append(_orient(low[:, top : top + crop, left : left + crop], orientation))
             top, left, side = top * scale, left * scale, crop * scale
             for name, image in zip(names[1:], large, strict=True):
-                crops[name].append(_turned(image[:, top : top + side, left : left + side], way))
+                crops[name].append(_orient(image[:, top : top + side, left : left + side], orientation))
         most = {"low": 255, "high": 255, "soft": 1}
         return {name: torch.stack(parts).float() / most[name] for name, parts in crops.items()}
 
 
-def _turned(image: Tensor, way: int) -> Tensor:
-    """(C, S, S) in one of the eight symmetries of a square."""
-    if way & 1:
+def _orient(image: Tensor, orientation: int) -> Tensor:
+    """Turns and mirrors (C, S, S) into one of the eight orientations of a square."""
+    if orientation & 1:
         image = image.flip(2)
-    if way & 2:
+    if orientation & 2:
         image = image.flip(1)
-    return image.transpose(1, 2) if way & 4 else image
+    return image.transpose(1, 2) if orientation & 4 else image
 
 
 @dataclass(frozen=True)
 class SuperResolutionLoss:
-    """Mean distance of the pixels, and of the spectra if asked for.
+    """Mean distance of the pixels, and optionally of the spectra.
 
     Attributes:
-        kind: l1, or l2 for a last phase: PSNR is a squared error.
-        distillation: share of the distance from the teacher's image in that of the pixels, 0..1.
-        frequency: weight of the mean absolute difference of the Fourier coefficients, scaled to keep its size
-            independent of the crop's.
+        kind: l1, or l2 for a final phase, because PSNR measures squared errors.
+        distillation: share of the distance from the teacher's image in the pixel distance, 0..1.
+        frequency: weight of the mean absolute difference of the Fourier coefficients, which are normalized so that
+            it does not depend on the crop's size.
     """
 
     kind: Literal["l1", "l2"]
@@ -154,7 +161,7 @@ class SuperResolutionLoss:
     distillation: float = 0.0
 
     def __call__(self, model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """-> "loss" and its parts, pixels in 0..1."""
+        """Returns "loss" and its parts, for pixels in 0..1."""
         low = batch["low"].contiguous(memory_format=torch.channels_last)
         restored, target = model(low).float(), batch["high"]
         parts = {"pixels": self._distance(restored, target)}

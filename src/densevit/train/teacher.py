@@ -1,4 +1,4 @@
-"""A trained network's opinion of unlabeled images, as soft targets for another one."""
+"""A trained network's class probabilities as soft targets for another network."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from torch.nn import functional as F
 
 
 class SegmentationTeacher:
-    """Mean class probabilities over several enlargements and both mirrorings.
+    """Mean class probabilities over several resize factors, each with and without mirroring.
 
     Args:
         network: normalized images (B, 3, H, W) -> logits at stride 8.
-        normalize: images in 0..255 -> normalized ones.
-        classes: channels of the logits.
-        scales: enlargements of the image to average over; the answer has the first one's size.
-        dtype: of the forward pass.
+        normalize: images in 0..255 -> normalized images.
+        classes: number of classes.
+        scales: resize factors to average over; the first determines the size of the result.
+        dtype: dtype of the forward pass.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class SegmentationTeacher:
 
     @torch.no_grad()
     def __call__(self, image: Tensor) -> Tensor:
-        """(B, H, W, 3) uint8 -> (B, K, h, w) fp16 probabilities at stride 8 of the first enlargement."""
+        """(B, H, W, 3) uint8 -> (B, K, h, w) fp16 probabilities at stride 8 of the first resized image."""
         planes = self._normalize(image.permute(0, 3, 1, 2))
         size: torch.Size | None = None
         total: Tensor | None = None
@@ -54,7 +54,7 @@ class SegmentationTeacher:
         return (total / (2 * len(self._scales))).half()
 
     def _enlarge(self, planes: Tensor, scale: float) -> Tensor:
-        # the answer must cover the image and nothing else, so sides become multiples of 32 by resizing
+        # sides become multiples of 32 by resizing, because padding would add cells beyond the image
         height, width = (max(32, round(side * scale / 32) * 32) for side in planes.shape[-2:])
         return F.interpolate(planes, size=(height, width), mode="bilinear", align_corners=False)
 

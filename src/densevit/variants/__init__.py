@@ -1,4 +1,4 @@
-"""The tables that tell one network from another, and what each one costs; nothing here needs torch.
+"""The tables that define every network, and their costs; nothing here needs torch.
 
 A variant is data: a row of stages read by `densevit.models.backbone` (or `models.tiny_vit`), and a row per head.
 """

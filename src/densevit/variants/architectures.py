@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TypeVar
 
+from densevit.core.errors import UsageError
 from densevit.variants.backbones import BACKBONES, for_segment_anything, for_super_resolution
 from densevit.variants.tables import (
     Architecture,
@@ -106,8 +107,8 @@ def find_architecture(name: str) -> Architecture:
     """The row of that name.
 
     Raises:
-        ValueError: no such architecture; the message lists those there are.
+        UsageError: no such architecture; the message lists all of them.
     """
     if name not in ARCHITECTURES:
-        raise ValueError(f"unknown architecture {name!r}; known: {', '.join(ARCHITECTURES)}")
+        raise UsageError(f"unknown architecture {name!r}; known: {', '.join(ARCHITECTURES)}")
     return ARCHITECTURES[name]

@@ -1,5 +1,5 @@
-"""What a model costs, counted from its table: multiply-accumulates of convolutions, linear layers, 2 N d (d + 1)
-per linear and 2 N^2 d per softmax attention head, and learnable parameters (BatchNorm statistics are none)."""
+"""The cost of a model, counted from its table: multiply-accumulates of convolutions, linear layers, 2 N d (d + 1)
+per linear and 2 N^2 d per softmax attention head, and learnable parameters (without BatchNorm statistics)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from densevit.variants.tables import (
 
 @dataclass(frozen=True)
 class Cost:
-    """What one model costs at one image size.
+    """The cost of one model at one image size.
 
     Attributes:
         params: learnable parameters.
@@ -66,16 +66,16 @@ def count(
     in_channels: int = 3,
     classes: int | None = None,
 ) -> Cost:
-    """What a model costs.
+    """The cost of a model.
 
     Args:
         table: a row of `ARCHITECTURES` or `BACKBONES`.
         size: (height, width) of the input in pixels.
         in_channels: channels of the input.
-        classes: class count of the head, the table's own when None; where there is no classifier, nothing.
+        classes: number of classes, the table's own when None; ignored for models without a classifier.
 
     Returns:
-        Learnable parameters (BatchNorm statistics are none) and multiply-accumulates.
+        Learnable parameters (without BatchNorm statistics) and multiply-accumulates.
 
     Raises:
         ValueError: a size below one pixel.

@@ -1,4 +1,4 @@
-"""Counts parameters and arithmetic along the way that an image takes."""
+"""Counts parameters and arithmetic along the path of an image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from densevit.variants.tiny_vit import TinyViTTable
 
 @dataclass(frozen=True)
 class Convolution:
-    """A convolution with what surrounds it, as far as it costs parameters or arithmetic."""
+    """A convolution with its norm and bias."""
 
     channels_in: int
     channels_out: int
@@ -34,7 +34,7 @@ class Convolution:
         return weights + self.channels_out * (2 * self.norm + self.bias)
 
     def macs(self, positions: int) -> int:
-        """On a map of so many positions."""
+        """On a map with that number of positions."""
         return positions * self.kernel**2 * self.channels_in // self.groups * self.channels_out
 
 
@@ -201,7 +201,7 @@ class Counter:
         self.linear(channels, channels, windows * tokens)
 
     def linear(self, channels_in: int, channels_out: int, positions: int) -> None:
-        """With a bias, on so many positions."""
+        """A linear layer with a bias, applied at each position."""
         self.params += channels_in * channels_out + channels_out
         self.macs += channels_in * channels_out * positions
 

@@ -1,4 +1,4 @@
-"""What a row of the variant tables holds.
+"""The rows of the variant tables.
 
 Source: EfficientViT (arXiv 2205.14756), section 2.3, and the official configurations of the B and L families.
 """
@@ -66,7 +66,7 @@ class SegmentationHeadTable:
     depth: int
     expand: float
     block: Literal["mb", "fmb"]
-    # expansion of a last 1x1 convolution before the classifier; None where there is none
+    # expansion of a last 1x1 convolution before the classifier; None: no such convolution
     final_expand: float | None
     activation: Activation
     strides: tuple[int, ...] = (32, 16, 8)  # coarsest first
@@ -111,7 +111,7 @@ class NeckTable:
     block: Literal["mb", "fmb"]
     activation: Activation
     strides: tuple[int, ...]  # coarsest first
-    embedding: int = 256  # channels of what it puts out
+    embedding: int = 256  # channels of the output
 
 
 @dataclass(frozen=True)
@@ -155,4 +155,4 @@ class SuperResolutionTable:
 
 
 Architecture = SegmentationTable | ClassificationTable | PromptableTable | SuperResolutionTable
-"""Whatever a model can be built from."""
+"""Everything that a model can be built from."""

@@ -28,7 +28,7 @@ class TinyViTTable:
 
     stages: tuple[TinyViTStage, ...]
     expand: int = 4  # of MBConvs and MLPs
-    embedding: int = 256  # channels of what it puts out
+    embedding: int = 256  # channels of the output
     norm_eps: float = 1e-5  # of BatchNorms and LayerNorms
 
 
@@ -40,4 +40,4 @@ TINY_VIT_5M = TinyViTTable(
         TinyViTStage(320, 2, heads=10, window=7, down_stride=1),
     )
 )
-"""The one of MobileSAM."""
+"""MobileSAM's encoder."""

@@ -18,19 +18,25 @@ from densevit.core.files import write_atomically
 from densevit.core.messages import first_line
 
 ASSETS = Path(__file__).parents[1] / "assets"
-"""Where bundled graphs and weights lie."""
+"""The folder of bundled graphs and weights."""
 
 WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
+"""Of checkpoints, in lower case; ask `has_weights_suffix`, which ignores case."""
 
 _LARGEST_HALF = 65_504.0
 _FOREIGN_TYPE = "holds bfloat16, float8 or other types that numpy lacks; save it as fp16 or fp32"
-_YOUNG_NS = 2 * 10**9
+_RECENT_NS = 2 * 10**9
 
 Tensors = Mapping[str, NDArray[np.generic]]
 
 
 class WeightsError(InputError):
     """A weights file is missing, damaged or not what was asked for."""
+
+
+def has_weights_suffix(path: Path) -> bool:
+    """Whether a file is named as a checkpoint, in upper or lower case."""
+    return path.suffix.lower() in WEIGHTS_SUFFIXES
 
 
 def to_stored_precision(tensors: Tensors) -> dict[str, NDArray[np.generic]]:
@@ -58,12 +64,16 @@ def hash_tensors(tensors: Tensors) -> str:
 
 
 def write_tensors(path: Path, tensors: Tensors, *, metadata: Mapping[str, str]) -> None:
-    """Writes a safetensors file with the header entries of `metadata`."""
-    # safetensors writes an array's memory as it lies, whatever its strides say
-    laid_out = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
+    """Writes a safetensors file with the header entries of `metadata`.
+
+    Raises:
+        UnavailableError, InputError: as `write_atomically`.
+    """
+    # safetensors writes an array's memory as it is, whatever its strides say
+    contiguous = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
     with write_atomically(path) as temporary:
         # not `save_file`, whose files only the owner may read
-        temporary.write_bytes(save(laid_out, metadata=dict(metadata)))
+        temporary.write_bytes(save(contiguous, metadata=dict(metadata)))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, NDArray[np.generic]], dict[str, str]]:
@@ -82,14 +92,14 @@ def read_tensors(path: Path) -> tuple[dict[str, NDArray[np.generic]], dict[str, 
         raise WeightsError(f"{path}: {_FOREIGN_TYPE} ({first_line(error)})") from error
     except (SafetensorError, OSError, ValueError) as error:
         raise WeightsError(f"{path}: not a readable safetensors file ({first_line(error)})") from error
-    # where ml_dtypes is imported, numpy reads what nothing after this can use
+    # where ml_dtypes is imported, numpy reads types that no later step can use
     if odd := [name for name, tensor in tensors.items() if tensor.dtype.kind not in "biuf"]:
         raise WeightsError(f"{path}: {_FOREIGN_TYPE} ({odd[0]} is {tensors[odd[0]].dtype})")
     return tensors, metadata
 
 
 def hash_file(path: Path) -> str:
-    """SHA-256 of a file's bytes; read once per process as long as the file stays as it is.
+    """SHA-256 of a file's bytes; read once per process as long as the file does not change.
 
     Raises:
         WeightsError: it cannot be read.
@@ -97,9 +107,9 @@ def hash_file(path: Path) -> str:
     try:
         status = path.stat()
         identity = (path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-        # a file this young may change again within one tick of the clock that stamps it
-        young = time.time_ns() - status.st_mtime_ns < _YOUNG_NS
-        return _hash_bytes(*identity) if young else _hash_bytes_once(*identity)
+        # a file this recent may change again within one tick of the clock that stamps it
+        recent = time.time_ns() - status.st_mtime_ns < _RECENT_NS
+        return _hash_bytes(*identity) if recent else _hash_bytes_once(*identity)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror})") from error
 

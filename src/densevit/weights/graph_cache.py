@@ -1,4 +1,4 @@
-"""Graphs that were made from checkpoints, kept on disk: found by content, bounded in size, never half written."""
+"""Cached graphs of checkpoints: found by content, bounded in size, never half written."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from densevit.core.errors import UnavailableError
+
 MAX_BYTES = 4 * 2**30
-"""The graphs used longest ago are deleted above this."""
+"""Above this, the least recently used graphs are deleted."""
 
 _ABANDONED_S = 3600
 
@@ -18,7 +20,7 @@ def cache_folder() -> Path:
     """`$DENSEVIT_CACHE`, `$XDG_CACHE_HOME/densevit` or `~/.cache/densevit`, the first that is set.
 
     Raises:
-        ValueError: none is, because the user has no home.
+        UnavailableError: none is set, and the user has no home folder.
     """
     if chosen := os.environ.get("DENSEVIT_CACHE"):
         return Path(chosen)
@@ -27,13 +29,13 @@ def cache_folder() -> Path:
     try:
         return Path.home() / ".cache" / "densevit"
     except RuntimeError as error:
-        raise ValueError(
-            "this user has no home folder to keep graphs in; set DENSEVIT_CACHE to a folder"
+        raise UnavailableError(
+            "this user has no home folder to cache graphs in; set DENSEVIT_CACHE to a folder"
         ) from error
 
 
 def graph_path(*identity: str) -> Path:
-    """Where the graph of that identity (weights hash, model, converter version) is or will be."""
+    """The path of the graph with that identity (weights hash, model, converter version), cached or not."""
     key = hashlib.sha256("\n".join(identity).encode()).hexdigest()
     return cache_folder() / "graphs" / f"{key[:32]}.onnx"
 
@@ -43,12 +45,12 @@ def mark_used(path: Path) -> None:
     try:
         os.utime(path)
     except OSError:
-        # a read-only cache, or another process that deleted it: neither matters to its use
+        # the cache is read-only, or another process deleted the graph: it can be used all the same
         return
 
 
 def trim_cache(keep: Path, *, max_bytes: int = MAX_BYTES) -> None:
-    """Deletes the graphs used longest ago until the rest fits; `keep` stays in any case."""
+    """Deletes the least recently used graphs until the rest fits; `keep` stays in any case."""
     entries = []
     now = time.time()
     for path in keep.parent.glob("*.onnx"):
@@ -59,14 +61,15 @@ def trim_cache(keep: Path, *, max_bytes: int = MAX_BYTES) -> None:
         if not path.name.startswith("."):
             entries.append((status.st_mtime, status.st_size, path))
         elif now - status.st_mtime > _ABANDONED_S:
-            # a young hidden file is being written by another process, an old one was left by a killed process
-            path.unlink(missing_ok=True)
+            # a recent hidden file is being written by another process, an old one was left by a killed process
+            with suppress(OSError):
+                path.unlink()
     total = sum(size for _, size, _ in entries)
     for _, size, path in sorted(entries):
         if total <= max_bytes:
             return
         if path != keep:
             with suppress(OSError):
-                # where another process uses it and the system minds (Windows), it stays for the next time
+                # where another process uses it and the system refuses (Windows), it stays for the next time
                 path.unlink()
             total -= size

@@ -1,8 +1,7 @@
 """Published weights: from the cache of the Hugging Face hub or downloaded into it, and never used unverified.
 
-Cache, resuming and progress bar are huggingface_hub's: the bar is on stderr, and only where that is a terminal.
-Resuming is within a download (a broken connection is taken up again where it broke); what is left when a
-download fails for good is deleted.
+huggingface_hub keeps the cache, resumes downloads and shows the progress bar, on stderr and only where that is a
+terminal. A download resumes where its connection broke; when it fails for good, what it left is deleted.
 """
 
 from __future__ import annotations
@@ -10,18 +9,18 @@ from __future__ import annotations
 import errno
 import os
 import re
-import warnings
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from densevit.core.errors import DensevitError, UnavailableError
+from densevit.core.files import FULL_DISK_ERRNOS
 from densevit.core.messages import first_line
 from densevit.weights.files import WeightsError, hash_file
 
 _SHA256 = re.compile("[0-9a-f]{64}")
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_TOO_SMALL = "Not enough free disk space"
 _GIVEN = "weights=FILE or --weights FILE"
 _ELSEWHERE = f"fetch that file elsewhere and pass it as {_GIVEN}"
 
@@ -33,8 +32,8 @@ class HubFile:
     Attributes:
         repository: on the Hugging Face hub, OWNER/NAME.
         name: of the file in it, with its folders.
-        sha256: of its bytes, in lower-case hex: all 64 digits or the leading ones that are known. Where none
-            are, the file is verified against the checksum that the hub states.
+        sha256: of its bytes, in lower-case hex: all 64 digits or the leading ones that are known. Where no digit
+            is known, the file is verified against the checksum that the hub states.
     """
 
     repository: str
@@ -47,75 +46,94 @@ class HubFile:
 
 
 def is_cached(file: HubFile) -> bool:
-    """Whether a file lies in the cache on this machine; it is not read."""
-    return _cached(file) is not None
+    """Whether a file is in the cache on this machine; it is not read."""
+    return _find_cached(file) is not None
 
 
 def fetch(file: HubFile) -> Path:
     """A file from the cache, without any network; downloaded into the cache where it is not there.
 
-    Its bytes are hashed in every process that uses it: that takes 0.1 s for 200 MB, needs no notes of what was
-    verified when, and finds what went wrong on the disk, in a cache that other programs fill too. Whoever
-    wants the hash afterwards has it for nothing (`hash_file`).
+    Every process that uses a file hashes its bytes: that takes 0.1 s for 200 MB, needs no record of what was
+    verified when, and finds damage on the disk, in a cache that other programs fill too. `hash_file` gives the
+    hash again at no cost.
 
     Raises:
-        WeightsError: absent and offline, not to be downloaded, or not the file it should be; such a file is
-            removed from the cache. The message says what to do.
+        UnavailableError: not in the cache, and the network, the hub or disk space is missing.
+        WeightsError: the hub refuses the file, or it is not the file it should be; such a file is removed from
+            the cache. Both messages say what to do.
     """
-    path, promised = _cached(file), ""
+    path, promised = _find_cached(file), ""
     if path is None:
-        # asked first: what the download would try for minutes (no network) is known here within seconds
-        with _explaining(file, "the hub cannot be reached"):
-            promised = _promised(file)
-        with _explaining(file, "the download broke off"):
+        # asked first: a download without a network tries for minutes, this fails within seconds
+        with _explain_errors(file, "the hub cannot be reached"):
+            promised, size = _ask(file)
+        _require_space(file, size)
+        with _explain_errors(file, "the download broke off"):
             path = _download(file)
     _verify(file, path, promised)
     return path
 
 
-def _cached(file: HubFile) -> Path | None:
+def _find_cached(file: HubFile) -> Path | None:
     # huggingface_hub reads this when it is imported, here at the earliest. Without it each request would name
-    # torch and the program that runs us, and another one would ask for a list of such programs.
+    # torch and the program that runs us, and another request would fetch a list of such programs.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     from huggingface_hub import try_to_load_from_cache
 
     try:
         found = try_to_load_from_cache(file.repository, file.name)
     except (OSError, ValueError):
-        # a cache that cannot be read or is rubbish holds nothing; a download says what is wrong with it
+        # a cache that is damaged or cannot be read holds nothing; a download says what is wrong with it
         return None
     return Path(found) if isinstance(found, str) else None
 
 
-def _promised(file: HubFile) -> str:
-    """The checksum that the hub states: SHA-256 of large files, something else of others, "" if it is busy."""
+def _ask(file: HubFile) -> tuple[str, int | None]:
+    """The checksum and size that the hub states, "" and None if it is busy.
+
+    The checksum is the SHA-256 of large files, something else of others.
+    """
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        return get_hf_file_metadata(hf_hub_url(file.repository, file.name)).etag or ""
+        metadata = get_hf_file_metadata(hf_hub_url(file.repository, file.name))
     except HfHubHTTPError:
-        # what the hub answers is for the download, which asks again where that may help
-        return ""
+        # the download meets the same answer, and asks again where that may help
+        return "", None
+    return metadata.etag or "", metadata.size
+
+
+def _require_space(file: HubFile, size: int | None) -> None:
+    """Refuses a file that is larger than the free space: huggingface_hub only warns, and then fills the disk."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    for folder in (Path(HF_HUB_CACHE), *Path(HF_HUB_CACHE).parents):
+        try:
+            free = shutil.disk_usage(folder).free
+        except OSError:  # this part of the cache does not exist yet
+            continue
+        if size is not None and free < size:
+            raise UnavailableError(
+                f"{_url(file)}: {_describe_full_disk(f'{size / 1e6:.1f} MB needed, {free / 1e6:.1f} MB free')}"
+            )
+        return
 
 
 def _download(file: HubFile) -> Path:
     from huggingface_hub import hf_hub_download
 
-    with warnings.catch_warnings():
-        # of a disk that is too small huggingface_hub only warns, and then fills it
-        warnings.filterwarnings("error", message=_TOO_SMALL)
-        path = Path(hf_hub_download(file.repository, file.name))
-    if blob := _target(path):
-        # left of the same file by killed processes; others that write it now would have had to wait for us
+    path = Path(hf_hub_download(file.repository, file.name))
+    if blob := _read_link(path):
+        # killed processes left these of the same file; a process that writes it now would have waited for us
         for half in blob.parent.glob(f"{blob.name}.*incomplete"):
             with suppress(OSError):
                 half.unlink()
     return path
 
 
-def _target(path: Path) -> Path | None:
-    """Where a link leads, one step; None if it is none."""
+def _read_link(path: Path) -> Path | None:
+    """Where a link leads, one step; None for a file that is not a link."""
     if not path.is_symlink():
         return None
     target = path.parent / path.readlink()
@@ -123,16 +141,16 @@ def _target(path: Path) -> Path | None:
 
 
 def _verify(file: HubFile, path: Path, promised: str) -> None:
-    """Refuses and removes a file whose bytes are not those that the hub and our table say.
+    """Refuses and removes a file whose bytes are not those that the hub and our table state.
 
     Args:
         file: what it should be.
         path: in the cache; a link to a file that is named by the checksum which the hub stated
             (https://huggingface.co/docs/hub/local-cache), except where the system has no links.
-        promised: by the hub just now, "" if it was not asked.
+        promised: the checksum that the hub stated just now, "" if it was not asked.
     """
     actual = hash_file(path)
-    if blob := _target(path):
+    if blob := _read_link(path):
         promised = blob.name
     intact = promised == actual or not _SHA256.fullmatch(promised)
     if intact and actual.startswith(file.sha256):
@@ -145,23 +163,23 @@ def _verify(file: HubFile, path: Path, promised: str) -> None:
     if promised == actual:
         raise WeightsError(
             f"{_url(file)}: not the file that densevit knows (SHA-256 {actual[:12]}, expected "
-            f"{file.sha256[:12]}); {removed}; update densevit, or pass a file you trust as {_GIVEN}"
+            f"{file.sha256[:12]}); {removed}; update densevit, or pass a file that you trust as {_GIVEN}"
         )
     expected = file.sha256 if intact else promised
     raise WeightsError(
         f"{_url(file)}: the copy on this machine is damaged (SHA-256 {actual[:12]}, expected "
-        f"{expected[:12]}); {removed}; run again to download it afresh"
+        f"{expected[:12]}); {removed}; run again to download it anew"
     )
 
 
 def _remove(path: Path) -> None:
-    """Deletes a file of the cache and, inside the cache, all that it leads to."""
+    """Deletes a file of the cache and, inside the cache, every file that it leads to."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
     cache = Path(HF_HUB_CACHE).resolve()
     step: Path | None = path
     while step is not None and (step == path or cache in step.parents):
-        target = _target(step)
+        target = _read_link(step)
         step.unlink(missing_ok=True)
         step = target
 
@@ -173,61 +191,81 @@ def _url(file: HubFile) -> str:
 
 
 @contextmanager
-def _explaining(file: HubFile, otherwise: str) -> Iterator[None]:
-    """Errors of the hub in one line of ours.
+def _explain_errors(file: HubFile, otherwise: str) -> Iterator[None]:
+    """Turns errors of the hub into users' errors of one line.
 
     Args:
         file: what is being fetched.
-        otherwise: what went wrong if it is none of the things that we know.
+        otherwise: what went wrong if it is none of the known causes.
     """
     try:
         yield
     except Exception as error:  # the hub's, the HTTP client's and the system's, which change with versions
-        raise WeightsError(f"{_url(file)}: {_explain(file, error, otherwise)}") from error
+        raise _explain(file, error, otherwise) from error
 
 
-def _explain(file: HubFile, error: Exception, otherwise: str) -> str:
-    """What went wrong, and what to do."""
+def _explain(file: HubFile, error: Exception, otherwise: str) -> DensevitError:
+    """The user's error, to be raised: what went wrong, and what to do."""
     from huggingface_hub.constants import ENDPOINT, HF_HUB_CACHE
     from huggingface_hub.errors import FileMetadataError, GatedRepoError, HfHubHTTPError, OfflineModeIsEnabled
 
-    causes = list(_causes(error))
-    systems = [cause for cause in causes if isinstance(cause, OSError)]
-    move = f"set {'HF_HUB_CACHE' if 'HF_HUB_CACHE' in os.environ else 'HF_HOME'} to a folder"
+    def unavailable(text: str) -> UnavailableError:
+        return UnavailableError(f"{_url(file)}: {text}")
+
+    causes = list(_list_causes(error))
+    system = [cause for cause in causes if isinstance(cause, OSError)]
     if any(isinstance(cause, OfflineModeIsEnabled) for cause in causes):
-        return f"not on this machine, and HF_HUB_OFFLINE forbids to download it; unset that, or {_ELSEWHERE}"
-    # of hf_xet, which is not Python, only the words have arrived
-    full = (os.strerror(errno.ENOSPC), _TOO_SMALL)
-    if any(cause.errno in _FULL for cause in systems) or any(words in str(error) for words in full):
-        return f"no room for it in {HF_HUB_CACHE} ({first_line(error)}); free some, or {move} on another disk"
+        return unavailable(
+            f"not on this machine, and HF_HUB_OFFLINE forbids to download it; unset that, or {_ELSEWHERE}"
+        )
+    # errors of hf_xet, which is not written in Python, carry the words alone
+    if any(cause.errno in FULL_DISK_ERRNOS for cause in system) or os.strerror(errno.ENOSPC) in str(error):
+        return unavailable(_describe_full_disk(first_line(error)))
     # errors of sockets have no file name
-    if named := [cause for cause in systems if cause.filename is not None]:
+    if named := [cause for cause in system if cause.filename is not None]:
         what = f"{named[0].strerror}: {named[0].filename}"
-        return f"the cache {HF_HUB_CACHE} cannot be used ({what}); {move} that can be written to"
+        return unavailable(f"the cache {HF_HUB_CACHE} cannot be used ({what}); {_move()} that can be written to")
     if any(isinstance(cause, GatedRepoError) for cause in causes):
         page = f"{ENDPOINT}/{file.repository}"
-        return f"the repository is gated; accept its terms at {page} and run 'hf auth login', or {_ELSEWHERE}"
+        terms = f"accept its terms at {page} and run 'hf auth login'"
+        return WeightsError(f"{_url(file)}: the repository is gated; {terms}, or {_ELSEWHERE}")
     answers = [cause.response for cause in causes if isinstance(cause, HfHubHTTPError)]
     if status := next((answer.status_code for answer in answers if answer is not None), None):
-        return f"{_answer(status)}, or {_ELSEWHERE}"
+        if refusal := _describe_refusal(status):
+            return WeightsError(f"{_url(file)}: {refusal}, or {_ELSEWHERE}")
+        return unavailable(f"the hub cannot answer now (status {status}); run again later, or {_ELSEWHERE}")
     if any(isinstance(cause, FileMetadataError) for cause in causes):
-        return f"what answers there is no hub; check HF_ENDPOINT, proxy and network, or {_ELSEWHERE}"
-    said = f"{type(error).__name__}: {first_line(error)}"
-    return f"not on this machine, and {otherwise} ({said}); run again when there is a network, or {_ELSEWHERE}"
-
-
-def _answer(status: int) -> str:
-    if status in (401, 403):
-        reason = (
-            f"the hub refuses it (status {status}): the repository is gone or private, or your token is not valid"
+        return unavailable(
+            f"what answers there is not a hub; check HF_ENDPOINT, proxy and network, or {_ELSEWHERE}"
         )
-        return f"{reason}; try 'hf auth logout'"
+    reason = f"{type(error).__name__}: {first_line(error)}"
+    return unavailable(
+        f"not on this machine, and {otherwise} ({reason}); run again when there is a network, or {_ELSEWHERE}"
+    )
+
+
+def _describe_full_disk(reason: str) -> str:
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return f"no space for it in {HF_HUB_CACHE} ({reason}); free some, or {_move()} on another disk"
+
+
+def _move() -> str:
+    """How to put the cache elsewhere: HF_HOME has no effect where HF_HUB_CACHE is set."""
+    return f"set {'HF_HUB_CACHE' if 'HF_HUB_CACHE' in os.environ else 'HF_HOME'} to a folder"
+
+
+def _describe_refusal(status: int) -> str:
+    """What an answer of the hub means where trying again does not help, "" for others."""
+    if status in (401, 403):
+        reason = "the repository is gone or private, or your token is not valid"
+        return f"the hub refuses it (status {status}): {reason}; try 'hf auth logout'"
     if status in (404, 410):
-        return f"the hub has no such file any more (status {status}); update densevit"
-    return f"the hub cannot answer now (status {status}); run again later"
+        return f"the hub no longer has this file (status {status}); update densevit"
+    return ""
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def _list_causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

@@ -1,4 +1,4 @@
-"""`densevit info` and `densevit convert`: what files of any origin are told to be, and what becomes of them."""
+"""`densevit convert`: official and timm weights in densevit's .safetensors format."""
 
 import errno
 import json
@@ -6,48 +6,24 @@ import os
 import pickle
 import re
 import shutil
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import save_file
 
 import densevit as package
-from densevit.checkpoints.names import official_name, timm_name
+from densevit.checkpoints.names import official_name
 from densevit.core.classes import read_class_table
 from densevit.core.manifest import METADATA_KEY, Manifest
 from densevit.variants import ARCHITECTURES
 from densevit.weights import read_tensors, write_tensors
 from helpers import tiny
-from test_torch_free_verbs import NAMES, classifier, classifier_file, classifier_graph, classifier_manifest
+from helpers.foreign_weights import foreign_file, foreign_state
+from helpers.verbs import check_refusal, describe
+from test_torch_free_verbs import NAMES, classifier, classifier_file
 
-STYLES = {"official": official_name, "timm": timm_name}
 B1 = ("cls-b1-r224", "cls-b1-r256", "cls-b1-r288")
-
-
-@cache
-def foreign_state(architecture: str = "cls-b0", classes: int = 1000, style: str = "official"):
-    """Tensors of a random network under the names of somebody else."""
-    network = classifier(architecture, classes)
-    table = ARCHITECTURES[architecture]
-    return {STYLES[style](name, table): value.clone() for name, value in network.state_dict().items()}
-
-
-@cache
-def foreign_file(name: str, architecture: str = "cls-b0", classes: int = 1000, style: str = "official") -> Path:
-    """The same as a file, which tests link to; its name says nothing."""
-    state = foreign_state(architecture, classes, style)
-    path = tiny.folder() / f"{architecture}-{classes}-{style}-{name}"
-    if path.suffix == ".safetensors":
-        arrays = {key: value.numpy() for key, value in state.items() if not key.endswith("num_batches_tracked")}
-        save_file(arrays, path, metadata={"format": "pt"})
-    elif name.startswith("wrapped"):
-        torch.save({"state_dict": state, "epoch": 3, "optimizer": {"lr": 0.1}}, path)
-    else:
-        torch.save(state, path)
-    return path
 
 
 @pytest.fixture
@@ -61,15 +37,6 @@ def put(tmp_path):
     return link
 
 
-def refused(done, *parts: str) -> str:
-    """A refusal is one line, exit code 2 and nothing on stdout; all these parts are in it."""
-    assert (done.code, done.out) == (2, "")
-    (line,) = done.errors
-    for part in parts:
-        assert part in line
-    return line
-
-
 def logits(path: Path, manifest_name: str | None = None) -> np.ndarray:
     model = (
         package.load(path, runtime="eager", device="cpu", threads=1)
@@ -79,170 +46,7 @@ def logits(path: Path, manifest_name: str | None = None) -> np.ndarray:
     return model.logits(tiny.image(100, 120))
 
 
-# --- info of models of the zoo
-
-
-def facts(densevit, model: object) -> dict:
-    done = densevit("info", model, "--json")
-    assert (done.code, done.err) == (0, "")
-    return json.loads(done.out)
-
-
-@pytest.mark.parametrize("name", ["cls-b1-r288", "efficientvit-b1-r288", "efficientvit_b1.r288_in1k"])
-def test_info_of_a_classifier(densevit, name):
-    said = facts(densevit, name)
-    assert (said["name"], said["task"], said["architecture"]) == ("cls-b1-r288", "classification", "cls-b1")
-    assert (said["params"], said["resolution"]) == (9_102_024, [288, 288])
-    assert said["macs"] == pytest.approx(0.856e9, rel=0.01)
-    assert said["published"] == {"top1": 80.410, "top5": 94.984}
-    assert said["class_names"] == list(read_class_table("imagenet").names)
-    assert (said["size"], said["published_size"]) == ("exact:288x288", "exact:288x288")
-    assert (said["resize"], said["crop_ratio"]) == ("pil_bicubic", 0.95)
-    assert said["mean"] == pytest.approx([0.485, 0.456, 0.406])
-    assert said["std"] == pytest.approx([0.229, 0.224, 0.225])
-    assert said["weights"] in ("hub", "cached")
-    assert said["licence"] == "Apache-2.0"
-    assert "encoder_params" not in said
-
-
-def test_info_of_a_promptable_model(densevit):
-    said = facts(densevit, "efficientvit-sam-xl1")
-    assert (said["name"], said["task"]) == ("sam-xl1", "promptable")
-    assert said["params"] == 203_346_128
-    assert 0 < said["encoder_params"] < said["params"]
-    assert said["macs"] == pytest.approx(321.9e9, rel=0.01)
-    assert said["resolution"] == [1024, 1024]
-    assert said["class_names"] == []
-    assert said["size"] == "long:1024"
-    assert np.array(said["mean"]) * 255 == pytest.approx([123.675, 116.28, 103.53])
-    assert np.array(said["std"]) * 255 == pytest.approx([58.395, 57.12, 57.375])
-
-
-def test_info_for_people(densevit):
-    done = densevit("info", "cls-b1-r224")
-    assert (done.code, done.err) == (0, "")
-    lines = dict(line.split(maxsplit=1) for line in done.out.splitlines())
-    assert lines["name"] == "cls-b1-r224"
-    assert lines["task"] == "classification"
-    assert "9,102,024" in lines["params"]
-    assert "tench" in lines["class_names"]
-    assert "1000" in lines["class_names"]
-    assert "toilet tissue" not in lines["class_names"]
-    assert "79.39" in lines["published"]
-    assert "encoder_params" in densevit("info", "sam-l0").out
-
-
-def test_classifiers_are_in_the_table(densevit):
-    rows = {row["name"]: row for row in json.loads(densevit("models", "--json").out)}
-    assert rows["cls-b1-r224"]["task"] == "classification"
-    assert rows["cls-b0-r224"]["published"] == {}
-    assert rows["sam-l0"]["encoder_params"] < rows["sam-l0"]["params"] == 34_792_784
-    (line,) = (line for line in densevit("models").out.splitlines() if line.startswith("cls-l1-r224"))
-    assert re.search(r"classification +52\.65 M +5\.26 G +224x224 +top-1 84\.484, top-5 96\.862", line)
-
-
-@pytest.mark.parametrize("name", ["cls-b9-mars", "x.txt", "nowhere"])
-def test_info_of_unknown_models_lists_the_known(densevit, name):
-    refused(densevit("info", name), f"unknown model '{name}'; known: ", "cls-b1-r224", "sam-l0")
-
-
-def test_info_takes_one_model(densevit):
-    done = densevit("info")
-    assert (done.code, done.out) == (2, "")
-    assert done.err
-
-
-# --- info of files
-
-
-@pytest.mark.parametrize("made", [classifier_file, classifier_graph])
-def test_info_of_own_and_graph_files(densevit, made):
-    said = facts(densevit, made())
-    assert said["file"] == str(made())
-    assert said["bytes"] == made().stat().st_size
-    assert (said["name"], said["task"], said["architecture"]) == ("tiny-classifier", "classification", "cls-b0")
-    assert said["class_names"] == list(NAMES)
-    assert said["params"] == sum(parameter.numel() for parameter in classifier().parameters())
-    assert (said["size"], said["published_size"]) == ("exact:64x64", "exact:96x96")
-    assert (said["crop_ratio"], said["licence"]) == (0.95, "Apache-2.0")
-    assert len(said["weights_sha256"]) == 64
-    done = densevit("info", made())
-    assert (done.code, done.err) == (0, "")
-    assert "tiny-classifier" in done.out
-    assert "red panda" in done.out
-
-
-def test_info_of_an_own_segmentation_file(densevit):
-    said = facts(densevit, tiny.safetensors())
-    assert (said["name"], said["task"]) == ("tiny", "segmentation")
-    assert said["params"] == sum(parameter.numel() for parameter in tiny.network().parameters())
-    assert said["metrics"] == {"nothing/val/miou": 1.5}
-
-
-@pytest.mark.parametrize(
-    ("name", "style"),
-    [("bare.pt", "official"), ("wrapped.pth", "official"), ("x.bin", "timm"), ("x.safetensors", "timm")],
-)
-def test_info_of_foreign_files(densevit, name, style):
-    said = facts(densevit, foreign_file(name, style=style))
-    assert (said["name"], said["task"], said["architecture"]) == ("cls-b0-r224", "classification", "cls-b0")
-    assert said["params"] == 3_410_008
-    assert said["class_names"][0] == "tench"
-    assert (said["size"], said["crop_ratio"]) == ("exact:224x224", 0.95)
-
-
-@pytest.mark.needs_shared
-def test_the_published_file_tells_what_it_is_and_becomes_an_own_one(densevit, shared, tmp_path):
-    source = shared / "weights" / "efficientvit_seg_b0_cityscapes.pt"
-    shutil.copyfile(source, tmp_path / "x.pt")
-    said = facts(densevit, "x.pt")
-    assert (said["name"], said["params"]) == ("seg-b0-cityscapes", 706_691)
-    assert len(said["class_names"]) == 19
-    assert densevit("convert", "x.pt", "own.safetensors").code == 0
-    own = facts(densevit, "own.safetensors")
-    assert (own["name"], own["class_names"]) == ("seg-b0-cityscapes", said["class_names"])
-
-
-@pytest.mark.parametrize("suffix", [".onnx", ".safetensors", ".pt", ".pth", ".bin"])
-@pytest.mark.parametrize("kind", ["missing", "empty", "noise", "folder"])
-def test_info_of_rubbish(densevit, tmp_path, kind, suffix):
-    path = tmp_path / f"x{suffix}"
-    match kind:
-        case "empty":
-            path.touch()
-        case "noise":
-            path.write_bytes(np.random.default_rng(0).bytes(4000))
-        case "folder":
-            path.mkdir()
-    refused(densevit("info", path), str(path))
-
-
-def test_info_of_truncated_files(densevit, tmp_path):
-    for path in (classifier_file(), foreign_file("bare.pt")):
-        content = path.read_bytes()
-        (tmp_path / path.name).write_bytes(content[: len(content) // 2])
-        refused(densevit("info", path.name, "--json"), path.name)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"architecture": "cls-b9"}, "cls-b9"),
-        ({"task": "divination"}, "divination"),
-        ({"crop_ratio": 0}, "crop_ratio"),
-        ({"format": 99}, "format"),
-        ({"soul": 1}, "soul"),
-    ],
-)
-def test_info_of_headers_that_lie(densevit, tmp_path, changes, message):
-    header = json.loads(classifier_manifest().to_json()) | changes
-    write_tensors(
-        tmp_path / "x.safetensors", {"a": np.zeros(3, np.float32)}, metadata={METADATA_KEY: json.dumps(header)}
-    )
-    refused(densevit("info", "x.safetensors"), message)
-
-
-# --- convert: what becomes of foreign files
+# --- what becomes of foreign files
 
 
 @pytest.mark.parametrize(
@@ -283,7 +87,7 @@ def test_what_was_converted_answers_as_its_source(densevit, tmp_path):
     source = foreign_file("bare.pt")
     assert densevit("convert", source, "own.safetensors").code == 0
     assert np.abs(logits(tmp_path / "own.safetensors") - logits(source, "cls-b0-r224")).max() < 0.05
-    assert facts(densevit, "own.safetensors")["name"] == "cls-b0-r224"
+    assert describe(densevit, "own.safetensors")["name"] == "cls-b0-r224"
 
 
 def test_one_line_for_people(densevit):
@@ -310,7 +114,19 @@ def test_the_model_may_be_named(densevit, model):
     assert json.loads(done.out)["model"] == "cls-b0-r224"
 
 
-# --- convert: which of several resolutions
+@pytest.mark.needs_shared
+def test_the_published_file_tells_what_it_is_and_becomes_an_own_one(densevit, shared, tmp_path):
+    source = shared / "weights" / "efficientvit_seg_b0_cityscapes.pt"
+    shutil.copyfile(source, tmp_path / "x.pt")
+    said = describe(densevit, "x.pt")
+    assert (said["name"], said["params"]) == ("seg-b0-cityscapes", 706_691)
+    assert len(said["class_names"]) == 19
+    assert densevit("convert", "x.pt", "own.safetensors").code == 0
+    own = describe(densevit, "own.safetensors")
+    assert (own["name"], own["class_names"]) == ("seg-b0-cityscapes", said["class_names"])
+
+
+# --- which of several resolutions
 
 
 def b1(style: str = "official") -> Path:
@@ -327,7 +143,7 @@ def b1(style: str = "official") -> Path:
 def test_shapes_alone_do_not_tell_the_resolution(densevit, put, tmp_path, written, name):
     (tmp_path / "r256").mkdir()
     put(b1(), name)
-    line = refused(densevit("convert", name, "own.safetensors"), name, *B1, "--model")
+    line = check_refusal(densevit("convert", name, "own.safetensors"), name, *B1, "--model")
     assert "cls-b0" not in line
     assert "cls-b2" not in line
     assert written(tmp_path) == {name}
@@ -345,7 +161,7 @@ def test_shapes_alone_do_not_tell_the_resolution(densevit, put, tmp_path, writte
 )
 def test_the_name_of_the_file_decides(densevit, put, name, side):
     put(b1("timm" if name.endswith(".bin") else "official"), name)
-    said = facts(densevit, name)
+    said = describe(densevit, name)
     assert (said["name"], said["size"]) == (f"cls-b1-r{side}", f"exact:{side}x{side}")
 
 
@@ -353,26 +169,26 @@ def test_the_users_word_counts_more_than_the_name_of_the_file(densevit, put):
     put(b1(), "efficientvit_b1_r224.pt")
     done = densevit("convert", "efficientvit_b1_r224.pt", "own.safetensors", "--model", "cls-b1-r288", "--json")
     assert json.loads(done.out)["model"] == "cls-b1-r288"
-    assert facts(densevit, "own.safetensors")["size"] == "exact:288x288"
+    assert describe(densevit, "own.safetensors")["size"] == "exact:288x288"
 
 
-# --- convert: what is not the model's
+# --- what is not the model's
 
 
 def test_another_variant_names_the_tensors_and_the_one_that_fits(densevit, put, tmp_path):
     put(b1(), "x.pt")
-    line = refused(densevit("convert", "x.pt", "own.safetensors", "--model", "cls-b0-r224"), "x.pt", *B1)
+    line = check_refusal(densevit("convert", "x.pt", "own.safetensors", "--model", "cls-b0-r224"), "x.pt", *B1)
     assert "cls-b0-r224" in line
     # three tensors at most, by name, and how many more there are
     assert re.search(r"backbone\.\S+ is (missing|unexpected|\()", line)
     assert re.search(r"and \d+ more", line)
-    line = refused(densevit("convert", foreign_file("bare.pt"), "own.safetensors", "-m", "cls-b2-r256"))
+    line = check_refusal(densevit("convert", foreign_file("bare.pt"), "own.safetensors", "-m", "cls-b2-r256"))
     assert "cls-b0-r224" in line
     assert not (tmp_path / "own.safetensors").exists()
 
 
 def test_a_classifier_is_no_segmentation_model(densevit):
-    refused(
+    check_refusal(
         densevit("convert", foreign_file("bare.pt"), "own.safetensors", "--model", "seg-b0-cityscapes"),
         "these are not this model's weights",
         "cls-b0-r224",
@@ -380,9 +196,9 @@ def test_a_classifier_is_no_segmentation_model(densevit):
 
 
 def test_an_own_file_is_what_it_says(densevit):
-    refused(
+    check_refusal(
         densevit("convert", classifier_file(), "own.safetensors", "--model", "cls-b1-r224"),
-        "holds cls-b0 with 7 classes (tiny-classifier), cls-b1 with 1000 classes (cls-b1-r224) was asked for",
+        "holds cls-b0 with 7 classes (tiny-classifier), but cls-b1 with 1000 classes (cls-b1-r224) was asked for",
     )
 
 
@@ -400,10 +216,12 @@ def test_a_near_miss_names_the_tensor(densevit, tmp_path, change):
             state["head.op_list.2.norm.bias"] = torch.zeros(7)
             expected = "head.norm.bias is (7,), the model's is (1280,)"
     torch.save(state, tmp_path / "x.pt")
-    line = refused(densevit("convert", "x.pt", "own.safetensors", "--model", "cls-b0-r224"), "x.pt", expected)
+    line = check_refusal(
+        densevit("convert", "x.pt", "own.safetensors", "--model", "cls-b0-r224"), "x.pt", expected
+    )
     assert "more)" not in line
-    refused(densevit("convert", "x.pt", "own.safetensors"), "x.pt", "no model that is known here")
-    refused(densevit("info", "x.pt"), "x.pt", "no model that is known here")
+    check_refusal(densevit("convert", "x.pt", "own.safetensors"), "x.pt", "no known model has such tensors")
+    check_refusal(densevit("info", "x.pt"), "x.pt", "no known model has such tensors")
     assert not (tmp_path / "own.safetensors").exists()
 
 
@@ -411,10 +229,10 @@ def test_a_near_miss_without_a_name_says_what_comes_nearest(densevit, tmp_path):
     state = dict(foreign_state())
     del state["head.op_list.2.norm.bias"]
     torch.save(state, tmp_path / "x.pt")
-    refused(densevit("convert", "x.pt", "own.safetensors"), "cls-b0", "norm.bias")
+    check_refusal(densevit("convert", "x.pt", "own.safetensors"), "cls-b0", "norm.bias")
 
 
-# --- convert: other classes
+# --- other classes
 
 
 @pytest.fixture
@@ -436,7 +254,7 @@ def test_other_classes_are_named_by_a_file(densevit, tmp_path, names, name, styl
     assert (report["architecture"], report["classes"]) == ("cls-b0", 7)
     # it is not the published model
     assert report["model"] != "cls-b0-r224"
-    said = facts(densevit, "own.safetensors")
+    said = describe(densevit, "own.safetensors")
     assert said["class_names"] == ["ant", "bee", "cat", "dog", "elk", "fox", "röd panda"]
     assert (said["size"], said["resize"], said["crop_ratio"]) == ("exact:224x224", "pil_bicubic", 0.95)
     assert logits(tmp_path / "own.safetensors").shape == (7,)
@@ -456,8 +274,8 @@ def test_segmentation_with_other_classes_gets_colors(densevit, tmp_path, names):
 def test_other_classes_without_their_names_are_explained(densevit, tmp_path):
     source = foreign_file("bare.pt", classes=7)
     for verb in (["convert", source, "own.safetensors"], ["info", source]):
-        refused(densevit(*verb), "cls-b0 with 7 classes", "no published model")
-    refused(
+        check_refusal(densevit(*verb), "cls-b0 with 7 classes", "no published model")
+    check_refusal(
         densevit("convert", source, "own.safetensors", "--model", "cls-b0-r224"),
         "head.classifier.weight is (7, 1280), the model's is (1000, 1280)",
         "cls-b0 with 7 classes",
@@ -467,7 +285,7 @@ def test_other_classes_without_their_names_are_explained(densevit, tmp_path):
 
 def test_other_classes_without_their_names_point_to_the_option(densevit):
     done = densevit("convert", foreign_file("bare.pt", classes=7), "own.safetensors", "--model", "cls-b0-r224")
-    refused(done, "--classes")
+    check_refusal(done, "--classes")
 
 
 @pytest.mark.parametrize("count", [1, 6, 8, 1000])
@@ -475,13 +293,15 @@ def test_a_wrong_number_of_names(densevit, tmp_path, count):
     (tmp_path / "names.txt").write_text("".join(f"class {index}\n" for index in range(count)))
     source = foreign_file("bare.pt", classes=7)
     done = densevit("convert", source, "own.safetensors", "--model", "cls-b0-r224", "--classes", "names.txt")
-    refused(done, f"is (7,), the model's is ({count},)", "cls-b0 with 7 classes")
+    check_refusal(done, f"is (7,), the model's is ({count},)", "cls-b0 with 7 classes")
     assert not (tmp_path / "own.safetensors").exists()
 
 
 def test_names_without_a_model(densevit, names):
-    refused(
-        densevit("convert", foreign_file("bare.pt", classes=7), "own.safetensors", "--classes", names), "--model"
+    check_refusal(
+        densevit("convert", foreign_file("bare.pt", classes=7), "own.safetensors", "--classes", names),
+        "--model",
+        code=2,
     )
 
 
@@ -492,7 +312,7 @@ def test_names_without_a_model(densevit, names):
         (b"", "is empty"),
         (b"\n  \n", "is empty"),
         (b"a\n\nb\n", "line 2 is empty"),
-        (b"a\na\n", "stands there twice"),
+        (b"a\na\n", "occurs twice"),
         (b"\xff\xfe", "cannot be read"),
     ],
 )
@@ -501,7 +321,7 @@ def test_lists_of_names_that_are_none(densevit, tmp_path, content, message):
         (tmp_path / "names.txt").write_bytes(content)
     source = foreign_file("bare.pt", classes=7)
     done = densevit("convert", source, "own.safetensors", "--model", "cls-b0-r224", "--classes", "names.txt")
-    refused(done, "names.txt", message)
+    check_refusal(done, "names.txt", message)
     assert not (tmp_path / "own.safetensors").exists()
 
 
@@ -509,9 +329,9 @@ def test_classes_of_an_own_file_are_not_lost(densevit, tmp_path, names):
     # whether it renames or refuses: it must not say nothing and keep the old names
     done = densevit("convert", classifier_file(), "own.safetensors", "--model", "cls-b0-r224", "--classes", names)
     if done.code == 0:
-        assert facts(densevit, "own.safetensors")["class_names"][-1] == "röd panda"
+        assert describe(densevit, "own.safetensors")["class_names"][-1] == "röd panda"
     else:
-        refused(done, "class")
+        check_refusal(done, "class")
 
 
 @pytest.mark.parametrize("name", ["bell\x07", "x" * 1001])
@@ -520,7 +340,7 @@ def test_names_that_a_header_cannot_hold(densevit, tmp_path, name):
     (tmp_path / "own.safetensors").write_text("old")
     source = foreign_file("bare.pt", classes=7)
     done = densevit("convert", source, "own.safetensors", "--model", "cls-b0-r224", "--classes", "names.txt")
-    refused(done, "class_names")
+    check_refusal(done, "class_names")
     assert (tmp_path / "own.safetensors").read_text() == "old"
 
 
@@ -529,22 +349,22 @@ def test_names_from_a_windows_editor(densevit, tmp_path):
     source = foreign_file("bare.pt", classes=7)
     done = densevit("convert", source, "own.safetensors", "--model", "cls-b0-r224", "--classes", "names.txt")
     assert (done.code, done.err) == (0, "")
-    assert facts(densevit, "own.safetensors")["class_names"] == list(NAMES)
+    assert describe(densevit, "own.safetensors")["class_names"] == list(NAMES)
 
 
-# --- convert: the target
+# --- the target
 
 
 @pytest.mark.parametrize("target", ["own.pt", "own", "own.onnx", "own.safetensors.bak", "own.bin"])
 def test_targets_of_other_kinds_are_refused(densevit, tmp_path, target):
-    refused(densevit("convert", classifier_file(), target), target, ".safetensors")
+    check_refusal(densevit("convert", classifier_file(), target), target, ".safetensors", code=2)
     assert not (tmp_path / target).exists()
 
 
 def test_a_target_is_replaced(densevit, tmp_path, written):
     (tmp_path / "own.safetensors").write_text("old")
     assert densevit("convert", classifier_file(), "own.safetensors").code == 0
-    assert facts(densevit, "own.safetensors")["name"] == "tiny-classifier"
+    assert describe(densevit, "own.safetensors")["name"] == "tiny-classifier"
     assert written(tmp_path) == {"own.safetensors"}
 
 
@@ -579,16 +399,16 @@ def test_a_target_that_cannot_be_written_leaves_nothing(densevit, tmp_path, writ
 def test_a_file_may_be_converted_into_itself(densevit, tmp_path, written, made, target):
     shutil.copyfile(made(), tmp_path / "x.safetensors")
     (tmp_path / "sub").mkdir()
-    expected = facts(densevit, "x.safetensors")
+    expected = describe(densevit, "x.safetensors")
     done = densevit("convert", "x.safetensors", target, "--json")
     assert (done.code, done.err) == (0, "")
     assert written(tmp_path) == {"x.safetensors"}
-    said = facts(densevit, "x.safetensors")
+    said = describe(densevit, "x.safetensors")
     assert (said["name"], said["class_names"]) == (expected["name"], expected["class_names"])
     assert said["weights_sha256"] == json.loads(done.out)["weights_sha256"]
 
 
-# --- convert: sources that are none
+# --- sources that are none
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".pth", ".bin", ".safetensors", ".onnx", ""])
@@ -605,7 +425,7 @@ def test_rubbish_is_refused(densevit, tmp_path, written, kind, suffix):
         case "text":
             path.write_text("a letter\n" * 50)
     before = written(tmp_path)
-    refused(densevit("convert", path, "made/own.safetensors"), str(path))
+    check_refusal(densevit("convert", path, "made/own.safetensors"), str(path))
     assert written(tmp_path) == before
     assert not (tmp_path / "made").exists()
 
@@ -628,7 +448,7 @@ def test_rubbish_is_refused(densevit, tmp_path, written, kind, suffix):
 def test_other_things_in_a_checkpoint_are_refused(densevit, tmp_path, content):
     torch.save(content, tmp_path / "x.pt")
     for verb in (["convert", "x.pt", "own.safetensors"], ["info", "x.pt"]):
-        refused(densevit(*verb), "x.pt")
+        check_refusal(densevit(*verb), "x.pt")
 
 
 class Trap:
@@ -648,7 +468,7 @@ def test_code_is_not_run(densevit, tmp_path, suffix):
     torch.save(foreign_state() | {"b": trap}, tmp_path / f"new{suffix}")
     for name in (f"old{suffix}", f"new{suffix}"):
         for verb in (["convert", name, "own.safetensors"], ["info", name]):
-            refused(densevit(*verb), f"{name}: refused", "safetensors")
+            check_refusal(densevit(*verb), f"{name}: refused", "safetensors")
     assert not (tmp_path / "was run").exists()
     assert not (tmp_path / "own.safetensors").exists()
 
@@ -657,14 +477,14 @@ def test_an_own_file_whose_tensors_were_changed(densevit, tmp_path):
     arrays, metadata = read_tensors(classifier_file())
     arrays["head.classifier.bias"] = arrays["head.classifier.bias"] + 1
     write_tensors(tmp_path / "x.safetensors", arrays, metadata=metadata)
-    refused(densevit("convert", "x.safetensors", "own.safetensors"), "x.safetensors", "SHA-256")
+    check_refusal(densevit("convert", "x.safetensors", "own.safetensors"), "x.safetensors", "SHA-256")
 
 
 def test_a_network_of_other_channels_is_told(densevit, tmp_path):
     state = dict(foreign_state())
     state["backbone.input_stem.op_list.0.conv.weight"] = torch.zeros(8, 5, 3, 3)
     torch.save(state, tmp_path / "x.pt")
-    refused(densevit("convert", "x.pt", "own.safetensors"), "x.pt", "5 channels", "no published model")
+    check_refusal(densevit("convert", "x.pt", "own.safetensors"), "x.pt", "5 channels", "no published model")
 
 
 @pytest.mark.parametrize(
@@ -677,8 +497,9 @@ def test_wrong_use_is_explained(densevit, arguments):
 
 
 def test_unknown_models_list_the_known(densevit):
-    refused(
+    check_refusal(
         densevit("convert", classifier_file(), "own.safetensors", "--model", "cls-b9-mars"),
         "unknown model 'cls-b9-mars'; known: ",
         "cls-b1-r224",
+        code=2,
     )
