@@ -46,8 +46,9 @@ class Coverage:
 
 def _compute_shares(content_px: int, image_px: int) -> NDArray[np.float32]:
     """(256, pixels): weights of the pixels in the mean over each cell; a row sums to 1, beyond the image to 0."""
-    scale = image_px / content_px
-    edges = np.minimum(np.arange(MASK_SIDE + 1) * (FRAME_PX / MASK_SIDE) * scale, image_px)[:, None]
+    # clipped as an integer: scaled first, the rounding leaves 1e-15 of a pixel to the cell after the image's last
+    frame_edges = np.minimum(np.arange(MASK_SIDE + 1) * (FRAME_PX // MASK_SIDE), content_px)
+    edges = (frame_edges * image_px / content_px)[:, None]
     pixels = np.arange(image_px)
     common = np.maximum(np.minimum(edges[1:], pixels + 1) - np.maximum(edges[:-1], pixels), 0)
     lengths = np.diff(edges, axis=0)
