@@ -50,7 +50,7 @@ def test_colors(tmp_path):
         ("a\n\nb", "line 2 is empty"),
         ("a\nb\na", "'a' occurs twice"),
         ("a 1 2 3\nb", "'b' has no color"),
-        ("\n".join(map(str, range(255))), "255 classes; masks with 8 bits hold at most 254"),
+        ("\n".join(map(str, range(255))), "255 classes; 8-bit masks can hold at most 254"),
         ("a" * 1_000_001, "more than 1,000,000 bytes"),
     ],
 )

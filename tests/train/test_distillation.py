@@ -37,15 +37,15 @@ class TestImages:
         imaging.save(image, path)
         images = EmbeddedImages([path], TASK, constant, device=CPU, flip=True)
         assert len(images) == 2
-        for _ in range(2):  # the second time from memory
-            image, embedding, covered = images[int(mirrored)]
+        for _ in range(2):  # the second pass reads from memory
+            prepared, embedding, covered = images[int(mirrored)]
             expected, placement = TASK.preprocess(image)
             seen = expected["image"][0]
             if mirrored:
                 seen = np.zeros_like(seen)
                 content = expected["image"][0][:, : placement.content.height, : placement.content.width]
                 seen[:, : placement.content.height, : placement.content.width] = content[:, :, ::-1]
-            np.testing.assert_array_equal(image, seen)
+            np.testing.assert_array_equal(prepared, seen)
             assert embedding[0, 0, 0] == (-1 if mirrored else 1)
             rows, columns = (-(-side // 8) for side in placement.content)
             assert covered.sum() == covered[:rows, :columns].sum() == rows * columns

@@ -150,5 +150,5 @@ class TestPublishedSets:
         small = sr_ffhq.FfhqOptions(crop=16, architecture="sr-x2-w0.75", device="cpu")
         assert sr_ffhq.recipe(tmp_path, small).batches.length == 2
         (tmp_path / "60000/60000.png").unlink()
-        with pytest.raises(InputError, match=r"1 of FFHQ's images are missing, the first is 60000\.png first"):
+        with pytest.raises(InputError, match=r"1 of FFHQ's images are missing, the first is 60000\.png"):
             sr_ffhq.recipe(tmp_path, small)

@@ -82,7 +82,7 @@ def _find_splits(root: Path) -> list[str]:
     if names and all(map(is_wnid, names)):
         raise DataError(
             f"{root}: holds class folders, so the path is one level too low; give its parent, "
-            f"and {root.name} as --split"
+            "and the name of this folder as --split"
         )
     return [name for name in names if list_folders(root / name)]
 
