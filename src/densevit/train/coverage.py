@@ -46,13 +46,11 @@ class Coverage:
 
 def _compute_shares(content_px: int, image_px: int) -> NDArray[np.float32]:
     """(256, pixels): weights of the pixels in the mean over each cell; a row sums to 1, beyond the image to 0."""
-    # clipped as an integer: scaled first, the rounding leaves 1e-15 of a pixel to the cell after the image's last
-    frame_edges = np.minimum(np.arange(MASK_SIDE + 1) * (FRAME_PX // MASK_SIDE), content_px)
-    edges = (frame_edges * image_px / content_px)[:, None]
-    pixels = np.arange(image_px)
-    common = np.maximum(np.minimum(edges[1:], pixels + 1) - np.maximum(edges[:-1], pixels), 0)
+    # In whole units of 1 / content_px of an image pixel: with rounded edges, a cell that begins where the image
+    # ends can get a length of 1e-15 pixels, and then counts as covered.
+    edges = np.arange(MASK_SIDE + 1)[:, None] * (FRAME_PX // MASK_SIDE * image_px)
+    edges = np.minimum(edges, image_px * content_px)
+    pixels = np.arange(image_px) * content_px
+    common = np.maximum(np.minimum(edges[1:], pixels + content_px) - np.maximum(edges[:-1], pixels), 0)
     lengths = np.diff(edges, axis=0)
-    shares: NDArray[np.float32] = np.divide(common, lengths, out=np.zeros_like(common), where=lengths > 0).astype(
-        np.float32
-    )
-    return shares
+    return np.divide(common, lengths, out=np.zeros(common.shape), where=lengths > 0).astype(np.float32)
