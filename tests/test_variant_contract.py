@@ -4,8 +4,8 @@ Each architecture is built once, with random weights under official names; model
 only, so they share its graph. The network runs at the smallest sizes that reach all of its code. What depends on a
 model's own size (resizing, padding, the typed result) needs no network.
 
-An export takes half a second per block, and B3 has 26 of them. So parameters are counted at full depth, and what both
-runtimes run keeps one block per stage: widths, kernels, strides, head dimensions and heads are the published ones.
+An export takes half a second per block, and B3 has 26 of them. So parameters are counted at full depth, and what
+both runtimes run keeps one block per stage: widths, kernels, strides, head dimensions and heads are the published ones.
 `make test-export` (DENSEVIT_FULL_DEPTH=1) runs both at full depth.
 """
 
@@ -50,7 +50,7 @@ NAMED = [architecture for architecture in ARCHITECTURES if names_of(architecture
 
 ENCODER = ("encode_image",)
 WHOLE = "mobile-sam"
-"""All functions of this promptable model run: the decoders are one module, and their export takes half a minute."""
+"""All functions of this promptable model run: the decoders are one module whose export takes half a minute."""
 DECODED = "sam-l0"
 """The other epsilon of the decoder: clear prompts only."""
 AT_FULL_SIDE = {WHOLE, DECODED, "sam-b1"}
@@ -113,7 +113,7 @@ def random_state(network: nn.Module) -> dict[str, torch.Tensor]:
 
 @pytest.fixture
 def uninitialized(monkeypatch):
-    """PyTorch's own random weights, which are replaced at once, take longer than all else that builds a network."""
+    """PyTorch's own random weights are replaced at once, and drawing them takes most of the time of a build."""
     for name in ("kaiming_uniform_", "kaiming_normal_", "trunc_normal_", "uniform_", "normal_"):
         monkeypatch.setattr(nn.init, name, lambda tensor, *_, **__: tensor)
 
@@ -178,8 +178,7 @@ def check_interface(name, graph):
         assert result.image.shape == (60, 100, 3)
         return
     task = model.task
-    tensors, placement = task.preprocess(IMAGE)
-    signature = task.signatures[next(iter(task.signatures))]
+    _, placement = task.preprocess(IMAGE)
     assert placement.image == (300, 500)
     generator = np.random.default_rng(0)
     if entry.task == "segmentation":
