@@ -5,7 +5,7 @@ only, so they share its graph. The network runs at the smallest sizes that reach
 model's own size (resizing, padding, the typed result) needs no network.
 
 An export takes half a second per block, and B3 has 26 of them. So parameters are counted at full depth, and what
-both runtimes run keeps one block per stage: widths, kernels, strides, head dimensions and heads are the published ones.
+both runtimes run keeps one block per stage: widths, kernels, strides, head dimensions and heads are as published.
 `make test-export` (DENSEVIT_FULL_DEPTH=1) runs both at full depth.
 """
 
