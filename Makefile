@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-package check format clean
+.PHONY: demo test fuzz test-export test-package check format clean
 
 demo: $(VENV)/.core
 	$(BIN)/densevit segment examples/leuven_street.jpg --out out --format overlay,labels,json
@@ -12,6 +12,14 @@ demo: $(VENV)/.core
 
 test: $(VENV)/.test check
 	$(BIN)/python -m pytest --quiet -n auto --dist worksteal
+
+# The property tests with other random examples each time, and more of them.
+fuzz: $(VENV)/.test
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest --quiet -n auto --dist worksteal
+
+# Every model at full depth through both runtimes.
+test-export: $(VENV)/.test
+	DENSEVIT_FULL_DEPTH=1 $(BIN)/python -m pytest --quiet -n auto --dist worksteal tests/test_variant_contract.py
 
 # Wheel and sdist, each installed into a clean environment and run there.
 test-package: $(VENV)/.test

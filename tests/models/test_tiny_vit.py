@@ -140,7 +140,7 @@ def test_it_takes_other_channels_and_refuses_none():
 
 @pytest.mark.parametrize("option", ["multi_scale", "global_attention"])
 def test_it_has_nothing_to_switch_off(option):
-    with pytest.raises(ValueError, match=f"mobile-sam is no EfficientViT.*{option}"):
+    with pytest.raises(ValueError, match=f"mobile-sam is not an EfficientViT.*{option}"):
         create_model("mobile-sam", **{option: False})
 
 

@@ -53,4 +53,6 @@ def _compute_shares(content_px: int, image_px: int) -> NDArray[np.float32]:
     pixels = np.arange(image_px) * content_px
     common = np.maximum(np.minimum(edges[1:], pixels + content_px) - np.maximum(edges[:-1], pixels), 0)
     lengths = np.diff(edges, axis=0)
-    return np.divide(common, lengths, out=np.zeros(common.shape), where=lengths > 0).astype(np.float32)
+    shares = np.divide(common, lengths, out=np.zeros(common.shape), where=lengths > 0)
+    weights: NDArray[np.float32] = shares.astype(np.float32)
+    return weights
