@@ -5,7 +5,7 @@ published state dicts, so that these load strictly.
 
     python benchmarks/peers.py --weights vapsr_x2.pth bsrn_x2.pth --images DIR/train --out DIR/teacher
 
-writes the mean of their enlargements, 16-bit PNG, of what each high-resolution image becomes when it is downscale:
+writes the mean of their enlargements, 16-bit PNG, of what each high-resolution image becomes when it is downscaled:
 what the recipe `sr_x2` takes as a teacher's images.
 """
 
