@@ -5,8 +5,8 @@ published state dicts, so that these load strictly.
 
     python benchmarks/peers.py --weights vapsr_x2.pth bsrn_x2.pth --images DIR/train --out DIR/teacher
 
-writes the mean of their enlargements, 16-bit PNG, of what each high-resolution image becomes when it is downscaled:
-what the recipe `sr_x2` takes as a teacher's images.
+downscales each high-resolution image, enlarges it with every network and writes the mean as 16-bit PNG: what the
+recipe `sr_x2` takes as a teacher's images.
 """
 
 from __future__ import annotations

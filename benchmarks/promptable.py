@@ -139,10 +139,17 @@ def main() -> None:
     parser.add_argument("--boxes", type=int, default=100)
     parser.add_argument("--points-per-side", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--runtime", default="openvino")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    sam = load("mobile-sam", weights=options.weights, precision="fp32", threads=options.threads)
+    sam = load(
+        "mobile-sam",
+        weights=options.weights,
+        runtime=options.runtime,
+        precision="fp32",
+        threads=options.threads,
+    )
     predictor = predictor_of(reference(options.weights))
     if options.coco is not None:
         coco(sam, predictor, options.coco)

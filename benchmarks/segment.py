@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from densevit import imaging
 from densevit.checkpoints.loading import load_network
 from densevit.predict.loading import load
+from densevit.runtimes.openvino import supports
 from densevit.zoo import find_model
 from timing import milliseconds
 
@@ -52,6 +53,9 @@ def main() -> None:
     eager = EagerPipeline(options.model, options.weights)
     runs: dict[str, Callable[[], np.ndarray]] = {"eager fp32, bicubic": lambda: eager(image)}
     for precision in ("fp32", "bf16"):
+        if not supports(precision):
+            print(f"no {precision} column: this CPU does not compute in it")
+            continue
         model = load(options.model, weights=options.weights, precision=precision, size="native")
         runs[f"densevit {precision}"] = lambda model=model: model.predict(image).labels
     labels = {name: run() for name, run in runs.items()}

@@ -27,6 +27,7 @@ from densevit import imaging
 from densevit.checkpoints.loading import load_network
 from densevit.metrics import SuperResolutionScore
 from densevit.models.deploy import for_export
+from densevit.runtimes.openvino import supports
 from densevit.weights import ASSETS
 from peers import load_peer
 from timing import milliseconds
@@ -124,6 +125,9 @@ def main() -> None:
     networks = _networks(options)
     tensor = np.random.default_rng(0).random((1, 3, *options.size), dtype=np.float32)
     for precision in _HINTS:
+        if not supports(precision):
+            print(f"no {precision} table: this CPU does not compute in it")
+            continue
         engines = {name: Engine(network, precision, options.threads) for name, network in networks.items()}
         times: dict[str, list[float]] = {name: [] for name in engines}
         for engine in engines.values():

@@ -74,8 +74,8 @@ def main() -> None:
         whole = enlarged(model, image, WHOLE).astype(np.float64)
         error = np.square(enlarged(model, image, 256) - whole)
         near = seams(model, size, 256, 8)
-        total = 10 * np.log10(255**2 / error.mean())
-        rms = [float(np.sqrt(error[mask].mean())) for mask in (near, ~near)]
+        total = 10 * np.log10(255**2 / max(error.mean(), 1e-9))
+        rms = [float(np.sqrt(error[mask].mean())) if mask.any() else 0.0 for mask in (near, ~near)]
         print(f"{path.name}, {size}, tiles of 256: {total:.1f} dB between tiled and whole; ", end="")
         print(
             f"root mean square {rms[0]:.3f} at seams, {rms[1]:.3f} elsewhere; largest {np.sqrt(error.max()):.0f}"

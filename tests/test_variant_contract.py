@@ -49,11 +49,9 @@ def names_of(architecture):
 NAMED = [architecture for architecture in ARCHITECTURES if names_of(architecture)]
 
 ENCODER = ("encode_image",)
-WHOLE = "mobile-sam"
-"""All functions of this promptable model run: the decoders are one module whose export takes half a minute."""
-DECODED = "sam-l0"
-"""The other epsilon of the decoder: clear prompts only."""
-AT_FULL_SIDE = {WHOLE, DECODED, "sam-b1"}
+DECODED = {"sam-l0", "mobile-sam"}
+"""Clear prompts run too, with both epsilons of the decoder. Its other functions run in tests/models."""
+AT_FULL_SIDE = {*DECODED, "sam-b1"}
 """The other image encoders run at a quarter of their side, where they have all their layers too."""
 
 
@@ -227,8 +225,8 @@ def test_every_model_on_both_runtimes(architecture, tmp_path, monkeypatch, unini
     table = ARCHITECTURES[architecture]
     names = names_of(architecture)
     entry = ZOO[names[0]]
-    kept = (*ENCODER, "decode_masks") if architecture == DECODED else ENCODER
-    if architecture in PROMPTABLE and architecture != WHOLE:
+    kept = (*ENCODER, "decode_masks") if architecture in DECODED else ENCODER
+    if architecture in PROMPTABLE:
         restrict_functions(kept, 1 if architecture in AT_FULL_SIDE else 4)
 
     with torch.device("meta"):
@@ -248,11 +246,10 @@ def test_every_model_on_both_runtimes(architecture, tmp_path, monkeypatch, unini
     inputs = list(small_inputs(entry, signature))
     eager = EagerRuntime(network, manifest, device="cpu", precision="fp32", threads=1)
     expected = [eager.run(function, tensors)[output.name] for tensors in inputs]
-    if architecture not in (WHOLE, DECODED):
+    if architecture not in DECODED:
         del eager
-    if architecture != WHOLE:
-        # what it does is done below, at smaller sizes and with the runtime that users have
-        monkeypatch.setattr("densevit.export.onnx._compare", lambda *_: None)
+    # what it does is done below, at smaller sizes and with the runtime that users have
+    monkeypatch.setattr("densevit.export.onnx._compare", lambda *_: None)
     graph = tmp_path / "graph.onnx"
     write_graph(network, manifest, graph)
     del network
@@ -260,11 +257,11 @@ def test_every_model_on_both_runtimes(architecture, tmp_path, monkeypatch, unini
     compiled = OpenVINORuntime(graph, precision="fp32", threads=1)
     for tensors, wanted in zip(inputs, expected, strict=True):
         assert_same(compiled.run(function, tensors)[output.name], wanted, f"{architecture} {tensors.keys()}")
-    if architecture in (WHOLE, DECODED):
+    if architecture in DECODED:
         check_prompts(eager, compiled, manifest, expected[0])
     del compiled
 
-    if architecture in PROMPTABLE and architecture != WHOLE:
+    if architecture in PROMPTABLE:
         restrict_functions(kept, 1)
     for name in names:
         check_interface(name, graph)

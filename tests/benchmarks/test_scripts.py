@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -70,15 +72,25 @@ def test_start(run):
     assert all("median" in line for line in lines)
 
 
-def test_promptable(run, tmp_path, photo):
+def test_promptable(tmp_path, photo):
+    """In a process of its own: the reference declares operators, which a process may do once."""
     weights = tmp_path / "mobile-sam.safetensors"
     save_own(build(PROMPTABLE["mobile-sam"]), weights, find_model("mobile-sam").manifest())
-    options = ("--boxes", 2, "--points-per-side", 2, "--rounds", 1, "--threads", 1)
-    lines = run("promptable.py", "--weights", weights, "--image", photo, *options)
-    assert [line.partition(":")[0] for line in lines[:2]] == [
-        "2 boxes, three masks each",
-        "2 boxes, one mask each",
-    ]
+    # OpenVINO would first need half a minute to turn the weights into a graph
+    options = ("--runtime", "eager", "--boxes", 1, "--points-per-side", 1, "--rounds", 1)
+    command = [sys.executable, "benchmarks/promptable.py", "--weights", weights, "--image", photo, *options]
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=ROOT,
+        env=tiny.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("1 boxes, three masks each: ")
+    assert lines[1].startswith("1 boxes, one mask each: ")
     assert lines[-1].startswith("everything: ")
 
 

@@ -288,8 +288,7 @@ def test_results_that_cannot_be_written(classify, tmp_path, written):
 def test_unknown_values_are_one_line(classify, tmp_path, arguments, message):
     photo(tmp_path / "x.png")
     done = classify("x.png", "--out", "out", *arguments)
-    # a device is not wrong but missing
-    assert (done.code, done.out) == (1 if "--device" in arguments else 2, "")
+    assert (done.code, done.out) == (2, "")
     (line,) = done.errors
     assert message in line
     assert not (tmp_path / "out").exists()

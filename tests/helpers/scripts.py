@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import runpy
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,11 @@ def run_script(monkeypatch: pytest.MonkeyPatch, name: str, *arguments: object) -
     monkeypatch.setattr(sys, "argv", [str(path), *map(str, arguments)])
     monkeypatch.syspath_prepend(str(path.parent))
     code = 0
-    try:
-        runpy.run_path(str(path), run_name="__main__")
-    except SystemExit as done:
-        code = done.code or 0
+    # a user's Python does not make errors of the libraries' warnings
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            runpy.run_path(str(path), run_name="__main__")
+        except SystemExit as done:
+            code = done.code or 0
     assert code == 0

@@ -113,5 +113,5 @@ class TestScore:
             score.update(image(0, 14), image(0, 14))
         with pytest.raises(ValueError, match="border_px must not be negative"):
             SuperResolutionScore(-1)
-        with pytest.raises(ValueError, match="at least 11 pixels"):
+        with pytest.raises(ValueError, match="SSIM needs 11 pixels"):
             ssim(np.zeros((10, 20)), np.zeros((10, 20)))
