@@ -191,7 +191,8 @@ def test_python_blocks_run(request, clone, monkeypatch, capsys, name, index):
     out = capsys.readouterr().out
     assert out
     if name == "README.md":
-        assert out.startswith("(563, 751) {'building': 0.59")
+        # in bf16, where the CPU has it, a little less than in fp32
+        assert re.match(r"\(563, 751\) \{'building': 0\.5[89]\d*, 'sky': 0\.2[23]", out)
         assert "missing.jpg: no such file" in out
         assert (clone / "street.png").is_file()
         assert (clone / "out" / "street.labels.png").is_file()

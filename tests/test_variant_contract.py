@@ -4,9 +4,9 @@ Each architecture is built once, with random weights under official names; model
 only, so they share its graph. The network runs at the smallest sizes that reach all of its code. What depends on a
 model's own size (resizing, padding, the typed result) needs no network.
 
-An export takes half a second per block, and B3 has 26 of them. So parameters are counted at full depth, and what
-both runtimes run keeps one block per stage: widths, kernels, strides, head dimensions and heads are as published.
-`make test-export` (DENSEVIT_FULL_DEPTH=1) runs both at full depth.
+An export takes half a second per block, and B3 has 26 of them. So `make test` counts the parameters of every
+architecture, and runs one of each kind with one block per stage: what differs within a kind is widths and depths.
+`make test-export` (DENSEVIT_FULL_DEPTH=1), which CI calls too, runs all of them at full depth.
 """
 
 import os
@@ -48,10 +48,19 @@ def names_of(architecture):
 # super-resolution by three and four has an architecture, but no model yet
 NAMED = [architecture for architecture in ARCHITECTURES if names_of(architecture)]
 
+KINDS = (
+    *("seg-b0", "seg-b1-ade20k", "seg-l1", "seg-l1-ade20k"),
+    *("cls-b0", "cls-l1"),
+    *("sam-l0", "sam-xl0", "sam-b1", "mobile-sam"),
+    "sr-x2",
+)
+"""One architecture of each kind of backbone, head and neck."""
+RUN = NAMED if FULL_DEPTH else KINDS
+
 ENCODER = ("encode_image",)
-DECODED = {"sam-l0", "mobile-sam"}
+DECODED = {"sam-l0", "mobile-sam"} if FULL_DEPTH else set()
 """Clear prompts run too, with both epsilons of the decoder. Its other functions run in tests/models."""
-AT_FULL_SIDE = {*DECODED, "sam-b1"}
+AT_FULL_SIDE = {"sam-l0", "mobile-sam", "sam-b1"}
 """The other image encoders run at a quarter of their side, where they have all their layers too."""
 
 
@@ -221,6 +230,14 @@ def test_every_model_is_covered():
 
 
 @pytest.mark.parametrize("architecture", NAMED)
+def test_every_models_parameters_are_counted_right(architecture):
+    with torch.device("meta"):
+        network = build(ARCHITECTURES[architecture])
+    parameters = sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
+    assert {ZOO[name].cost.params for name in names_of(architecture)} == {parameters}
+
+
+@pytest.mark.parametrize("architecture", RUN)
 def test_every_model_on_both_runtimes(architecture, tmp_path, monkeypatch, uninitialized, restrict_functions):
     table = ARCHITECTURES[architecture]
     names = names_of(architecture)
@@ -229,9 +246,6 @@ def test_every_model_on_both_runtimes(architecture, tmp_path, monkeypatch, unini
     if architecture in PROMPTABLE:
         restrict_functions(kept, 1 if architecture in AT_FULL_SIDE else 4)
 
-    with torch.device("meta"):
-        blueprint = build(table)
-    assert entry.cost.params == sum(weight.numel() for weight in blueprint.parameters() if weight.requires_grad)
     table = make_shallow(table)
     monkeypatch.setitem(ARCHITECTURES, architecture, table)
     with torch.device("meta"):
