@@ -5,22 +5,28 @@ BIN := $(VENV)/bin
 # Python compiles what it imports; compiling every file of every package here would take half of the installation
 PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test fuzz test-export test-package check format clean
+.PHONY: demo test test-slow fuzz test-export test-package check format clean
 
 demo: $(VENV)/.core
 	$(BIN)/densevit segment examples/leuven_street.jpg --out out --format overlay,labels,json
 	@echo "look at out/leuven_street.overlay.jpg"
 
+PYTEST := $(BIN)/python -m pytest --quiet -n auto --dist worksteal
+
 test: $(VENV)/.test check
-	$(BIN)/python -m pytest --quiet -n auto --dist worksteal
+	$(PYTEST) -m "not slow"
+
+# Several processes at once, whole trainings, tools and benchmarks.
+test-slow: $(VENV)/.test
+	$(PYTEST) -m slow
 
 # The property tests with other random examples each time, and more of them.
 fuzz: $(VENV)/.test
-	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest --quiet -n auto --dist worksteal
+	HYPOTHESIS_PROFILE=fuzz $(PYTEST)
 
 # Every architecture of the zoo through both runtimes at full depth; `make test` runs one of each kind.
 test-export: $(VENV)/.test
-	DENSEVIT_FULL_DEPTH=1 $(BIN)/python -m pytest --quiet -n auto --dist worksteal tests/test_variant_contract.py
+	DENSEVIT_FULL_DEPTH=1 $(PYTEST) tests/test_variant_contract.py
 
 # Wheel and sdist, each installed into a clean environment and run there.
 test-package: $(VENV)/.test

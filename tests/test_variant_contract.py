@@ -48,13 +48,8 @@ def names_of(architecture):
 # super-resolution by three and four has an architecture, but no model yet
 NAMED = [architecture for architecture in ARCHITECTURES if names_of(architecture)]
 
-KINDS = (
-    *("seg-b0", "seg-b1-ade20k", "seg-l1", "seg-l1-ade20k"),
-    *("cls-b0", "cls-l1"),
-    *("sam-l0", "sam-xl0", "sam-b1", "mobile-sam"),
-    "sr-x2",
-)
-"""One architecture of each kind of backbone, head and neck."""
+KINDS = ("seg-b1-ade20k", "seg-l1", "cls-b0", "sam-l0", "mobile-sam", "sr-x2")
+"""Each kind of backbone, head and image encoder once."""
 RUN = NAMED if FULL_DEPTH else KINDS
 
 ENCODER = ("encode_image",)

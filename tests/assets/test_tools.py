@@ -41,6 +41,7 @@ def test_bundled_files_describe_themselves(path):
     assert [getattr(graph, key) for key in same] == [getattr(manifest, key) for key in same]
 
 
+@pytest.mark.slow
 def test_rebuilding_gives_the_bundled_files(tmp_path, capsys):
     shutil.copy(ASSETS / f"{NAME}.safetensors", tmp_path)
     load_tool("rebuild_graphs").main(tmp_path)
@@ -51,6 +52,7 @@ def test_rebuilding_gives_the_bundled_files(tmp_path, capsys):
     assert [node.op_type for node in made.graph.node] == [node.op_type for node in bundled.graph.node]
 
 
+@pytest.mark.slow
 def test_bundling_measures_and_writes_both_files(tmp_path, monkeypatch):
     images = tmp_path / "val"
     images.mkdir()

@@ -19,6 +19,8 @@ from helpers import tiny
 from helpers.scripts import ROOT, run_script
 from helpers.threads import torch_threads
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _keeps_threads():

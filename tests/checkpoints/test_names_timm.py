@@ -43,14 +43,13 @@ def timm_model(name: str) -> nn.Module:
     return model
 
 
-@pytest.mark.parametrize("size", [(224, 224), (96, 160)])
 @pytest.mark.parametrize("name", [name for name in CLASSIFICATION if name != "cls-l3"])
-def test_equal_logits(name, size):
+def test_equal_logits(name):
     theirs = timm_model(name)
     ours = build(CLASSIFICATION[name])
     assert detect_convention(theirs.state_dict()) == "timm"
     load_state(ours, to_own_names(theirs.state_dict(), ours.state_dict(), CLASSIFICATION[name]), source="timm")
-    x = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1))
+    x = torch.randn(2, 3, 96, 160, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         expected, got = theirs(x), ours.eval()(x)
     assert got.shape == (2, 1000)

@@ -316,6 +316,7 @@ def torchrun(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_score_of_one(densevit, camvid, tmp_path):
     (camvid / "val" / "7.png").unlink()
     (camvid / "valannot" / "7.png").unlink()
@@ -329,6 +330,7 @@ def test_two_processes_give_the_score_of_one(densevit, camvid, tmp_path):
     assert together["metrics"] == alone["metrics"]
 
 
+@pytest.mark.slow
 def test_an_error_in_one_process_ends_both(camvid, tmp_path):
     # an image that the look at some samples does not read, in the share of the second process
     (camvid / "valannot" / "3.png").write_bytes(b"noise")

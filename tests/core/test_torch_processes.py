@@ -9,6 +9,8 @@ import pytest
 
 from helpers import tiny
 
+pytestmark = pytest.mark.slow
+
 CODE = """
 import sys
 import numpy as np

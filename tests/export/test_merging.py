@@ -73,6 +73,7 @@ SCRIPT = """
 """
 
 
+@pytest.mark.slow
 def test_the_same_without_asserts():
     """An assert declared the operator sets before, so that `python -O` wrote wrong graphs."""
     command = [sys.executable, "-O", "-c", textwrap.dedent(SCRIPT)]

@@ -7,19 +7,25 @@ import torch
 from densevit.metrics import IGNORE, ClassificationScore, SegmentationScore
 from helpers.torchvision_shim import make_torchvision_importable
 
-make_torchvision_importable()  # torchmetrics imports torchvision where it is installed
-from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex  # noqa: E402
+
+@pytest.fixture(scope="module")
+def metrics():
+    """Imported when they are needed: it takes seconds."""
+    make_torchvision_importable()  # torchmetrics imports torchvision where it is installed
+    from torchmetrics import classification
+
+    return classification
 
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("classes", [2, 7, 19])
-def test_mean_iou(classes, seed):
+def test_mean_iou(metrics, classes, seed):
     generator = np.random.default_rng(seed)
     present = generator.permutation(classes)[: max(1, classes - 3)]
     ours = SegmentationScore(list(map(str, range(classes))))
-    mean = MulticlassJaccardIndex(classes, average="macro", ignore_index=IGNORE)
-    each = MulticlassJaccardIndex(classes, average="none", ignore_index=IGNORE)
-    right = MulticlassAccuracy(classes, average="micro", ignore_index=IGNORE)
+    mean = metrics.MulticlassJaccardIndex(classes, average="macro", ignore_index=IGNORE)
+    each = metrics.MulticlassJaccardIndex(classes, average="none", ignore_index=IGNORE)
+    right = metrics.MulticlassAccuracy(classes, average="micro", ignore_index=IGNORE)
     for _ in range(3):
         target = generator.choice(present, (40, 50)).astype(np.uint8)
         noise = generator.choice(present, (40, 50)).astype(np.uint8)
@@ -39,7 +45,7 @@ def test_mean_iou(classes, seed):
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("classes", [6, 100, 1000])
-def test_top_accuracies(classes, seed):
+def test_top_accuracies(metrics, classes, seed):
     generator = np.random.default_rng(seed)
     logits = generator.normal(size=(300, classes)).astype(np.float32)
     targets = generator.integers(0, classes, 300)
@@ -49,6 +55,6 @@ def test_top_accuracies(classes, seed):
         ours.update(row, int(target))
     got = ours.compute()
     for key, top in (("top1", 1), ("top5", 5)):
-        theirs = MulticlassAccuracy(classes, top_k=top, average="micro")
+        theirs = metrics.MulticlassAccuracy(classes, top_k=top, average="micro")
         theirs.update(torch.from_numpy(logits), torch.from_numpy(targets))
         assert got[key] / 100 == pytest.approx(theirs.compute().item(), abs=1e-6)

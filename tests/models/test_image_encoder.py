@@ -26,7 +26,9 @@ def test_the_reference_itself_has_the_official_keys(name, official_shapes):
 
 
 # a quarter of the published side: every layer is there, and the wide ones still see several tokens
-@pytest.mark.parametrize(("name", "side"), [("sam-l0", 128), ("sam-xl0", 256), ("sam-b1", 128)])
+@pytest.mark.parametrize(
+    ("name", "side"), [("sam-l0", 128), pytest.param("sam-xl0", 256, marks=pytest.mark.slow), ("sam-b1", 128)]
+)
 def test_equals_the_reference(name, side):
     x = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     weights = Invented(0)

@@ -147,6 +147,7 @@ def options(teacher, **changes):
     return DistillOptions(**few | own | changes)
 
 
+@pytest.mark.slow
 def test_training_learns_resumes_exactly_and_keeps_the_prompts_side(folder, tmp_path):
     teacher = tiny_promptable.write(tmp_path / "teacher.safetensors")
     chosen = options(tmp_path / "teacher.safetensors", cosine=0.1)

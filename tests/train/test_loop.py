@@ -438,6 +438,7 @@ def gloo_works() -> bool:
     return torch.distributed.is_available() and torch.distributed.is_gloo_available()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not gloo_works(), reason="this build of torch has no gloo")
 def test_two_ranks(tmp_path):
     script = tmp_path / "train.py"

@@ -138,6 +138,7 @@ print(model.predict(numpy.zeros((40, 50, 3), numpy.uint8)).fractions())
 """
 
 
+@pytest.mark.slow
 def test_processes_that_start_together_make_one_good_file(folder):
     command = [sys.executable, "-c", SLOW_EXPORT, str(tiny.safetensors()), str(tiny.graph())]
     environment = tiny.environment(DENSEVIT_CACHE=str(folder))

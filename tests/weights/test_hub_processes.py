@@ -18,6 +18,8 @@ import pytest
 
 from helpers.hub_server import Hub, environment, stored
 
+pytestmark = pytest.mark.slow
+
 FETCH = """
 import json, signal, sys, time
 from pathlib import Path

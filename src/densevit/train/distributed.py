@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,3 +68,6 @@ def world(device: torch.device) -> Iterator[World]:
         yield World(dist.get_rank(), dist.get_world_size(), device)
     finally:
         dist.destroy_process_group()
+        # DistributedDataParallel is in reference cycles and holds the group too. A group that lives until the
+        # interpreter ends is destroyed with its threads running, which now and then aborts the process.
+        gc.collect()
