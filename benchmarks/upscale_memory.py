@@ -29,7 +29,8 @@ def child(model_name: str, megapixels: int, precision: str) -> None:
 
     model = load(model_name, precision=precision)
     # the tile's graph is compiled and run once
-    model.predict(np.zeros((model.task.tile_px, model.task.tile_px, 3), np.uint8))
+    tile_px = model.task.tile_px
+    model.predict(np.zeros((tile_px, tile_px, 3), np.uint8))
     before = _peak_bytes()
     height, width = SIDES[megapixels]
     image = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)

@@ -18,17 +18,18 @@ from densevit import imaging
 from densevit.imaging import Photo, Size
 from densevit.imaging.tiling import cut_tiles
 from densevit.metrics import luma, psnr
+from densevit.predict.kinds import Upscaler
 from densevit.predict.loading import load
-from densevit.predict.model import Model
 from densevit.tasks.super_resolution import crop_to_multiple, downscale
+from densevit.tasks.table import make_task
 
-WHOLE = None
+WHOLE = "whole"
 
 
-def enlarged(model: Model, image: np.ndarray, tile_px: int | None) -> np.ndarray:
+def enlarged(model: Upscaler, image: np.ndarray, tile: int | str) -> np.ndarray:
     """(H, W, 3) uint8 -> (2 H, 2 W, 3)."""
-    model.task.tile_px = tile_px
-    return model.predict(image).image
+    task = make_task(model.manifest, tile=tile)
+    return Upscaler(task, model.runtime, model.manifest).predict(image).image
 
 
 def of_size(image: np.ndarray, size: Size) -> np.ndarray:
@@ -44,10 +45,11 @@ def of_size(image: np.ndarray, size: Size) -> np.ndarray:
     return np.ascontiguousarray(image[: size.height, : size.width])
 
 
-def seams(model: Model, size: Size, tile_px: int, within: int) -> np.ndarray:
+def seams(model: Upscaler, size: Size, tile_px: int, within: int) -> np.ndarray:
     """(2 H, 2 W) bool: pixels at most so far from where two tiles meet."""
     near = np.zeros((size.height * 2, size.width * 2), bool)
-    for tile in cut_tiles(size, tile_px, halo_px=model.task.halo_px, multiple=model.task.multiple):
+    task = model.task.task
+    for tile in cut_tiles(size, tile_px, halo_px=task.halo_px, multiple=task.multiple):
         rows, columns = tile.outer(2)
         if rows.start:
             near[max(0, rows.start - within) : rows.start + within] = True

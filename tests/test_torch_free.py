@@ -182,7 +182,7 @@ HEAVY = {
     "openvino",
     "numpy",
     "PIL",
-    "typer",
+    "cyclopts",
     "rich",
     "huggingface_hub",
     "safetensors",

@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import Annotated
 
 import torch
-import typer
+from cyclopts import Parameter, run
 
 from densevit.checkpoints.loading import load_network
 from densevit.checkpoints.state import save_own
 
 
 def main(
-    first: Annotated[Path, typer.Argument(help="Own weights file.")],
-    second: Annotated[Path, typer.Argument(help="Own weights file of the same model.")],
-    out: Annotated[Path, typer.Argument(help="The file to write.")],
-    share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Weight of the second file.")] = 0.5,
+    first: Annotated[Path, Parameter(help="Own weights file.")],
+    second: Annotated[Path, Parameter(help="Own weights file of the same model.")],
+    out: Annotated[Path, Parameter(help="The file to write.")],
+    share: Annotated[float, Parameter(help="Weight of the second file, 0 to 1.")] = 0.5,
 ) -> None:
     """Read both, average, write."""
     network, manifest = load_network(first, None)
@@ -38,4 +38,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -14,20 +14,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from cyclopts import Parameter, run
 
 from densevit.checkpoints.loading import load_network
 from densevit.checkpoints.state import save_own
 from densevit.core.manifest import Manifest
 from densevit.data.table import open_data
 from densevit.evaluate import evaluate
-from densevit.export import write_graph
+from densevit.export import find_verified, write_graph
 from densevit.predict.loading import load
 from densevit.runtimes.openvino import supports
 from densevit.weights import ASSETS
 
-MAX_LOSS = {"segmentation": 0.1, "classification": 0.1, "super_resolution": 0.02}
-"""Task -> what a verified precision may lose of the leading score."""
 METRICS = {
     "segmentation": {"miou": 2, "pixel_accuracy": 2},
     "classification": {"top1": 2, "top5": 2},
@@ -37,10 +35,10 @@ METRICS = {
 
 
 def main(
-    weights: Annotated[Path, typer.Argument(help="Weights file of a training.")],
-    data: Annotated[str, typer.Option(help="KIND:PATH of the validation data.")],
-    size: Annotated[str, typer.Option(help="Size policy that becomes the default.")] = "native",
-    out: Annotated[Path, typer.Option(help="Folder for the two files.")] = ASSETS,
+    weights: Annotated[Path, Parameter(help="Weights file of a training.")],
+    data: Annotated[str, Parameter(help="KIND:PATH of the validation data.")],
+    size: Annotated[str, Parameter(help="Size policy that becomes the default.")] = "native",
+    out: Annotated[Path, Parameter(help="Folder for the two files.")] = ASSETS,
 ) -> None:
     """Measure, then write `NAME.safetensors` and `NAME.onnx`."""
     network, manifest = load_network(weights, None)
@@ -65,14 +63,14 @@ def _measure(graph: Path, manifest: Manifest, data: str) -> Manifest:
             continue
         model = load(graph, precision=precision)
         scores[precision] = evaluate(model, samples).metrics
-        typer.echo(f"{precision}: {leading} {scores[precision][leading]:.3f}")
+        print(f"{precision}: {leading} {scores[precision][leading]:.3f}")
     verified = {
         precision: {f"{kind}/val/{name}": round(measured[name], digits) for name, digits in names.items()}
         for precision, measured in scores.items()
-        if scores["fp32"][leading] - measured[leading] <= MAX_LOSS[manifest.task]
+        if precision in find_verified(scores)
     }
     return replace(manifest, metrics=verified["fp32"], verified_precisions=verified)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -17,7 +17,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import typer
+from cyclopts import run
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGE = ROOT / "examples" / "leuven_street.jpg"
@@ -123,4 +123,4 @@ def _run(command: list[str], *, cwd: Path | None = None, env: dict[str, str] | N
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import typer
+from cyclopts import Parameter, run
 
 import densevit
 from densevit import imaging
@@ -21,9 +21,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def main(
-    image: Annotated[Path, typer.Option(help="The image to segment.")] = ROOT / "examples" / "leuven_street.jpg",
-    out: Annotated[Path, typer.Option(help="The image to write.")] = ROOT / "docs" / "street.jpg",
-    precision: Annotated[str, typer.Option(help="fp32 gives the same image on every CPU.")] = "fp32",
+    image: Annotated[Path, Parameter(help="The image to segment.")] = ROOT / "examples" / "leuven_street.jpg",
+    out: Annotated[Path, Parameter(help="The image to write.")] = ROOT / "docs" / "street.jpg",
+    precision: Annotated[str, Parameter(help="fp32 gives the same image on every CPU.")] = "fp32",
 ) -> None:
     """Segment, draw, write."""
     result = densevit.load("seg-b0-camvid", precision=precision).predict(image)
@@ -39,4 +39,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from cyclopts import Parameter, run
 
 from densevit.checkpoints.loading import load_network
 from densevit.core.manifest import METADATA_KEY, Manifest
@@ -19,7 +19,7 @@ from densevit.weights import ASSETS, read_tensors, write_tensors
 
 
 def main(
-    folder: Annotated[Path, typer.Option(help="Folder of the bundled files.")] = ASSETS,
+    folder: Annotated[Path, Parameter(help="Folder of the bundled files.")] = ASSETS,
 ) -> None:
     """For every `NAME.safetensors`: its header in the present format, and `NAME.onnx` beside it."""
     for weights in sorted(folder.glob("*.safetensors")):
@@ -28,8 +28,8 @@ def main(
         write_tensors(weights, tensors, metadata={METADATA_KEY: manifest.to_json()})
         target = weights.with_suffix(".onnx")
         write_graph(*load_network(weights, None), target, golden=True)
-        typer.echo(f"{target.name}  {target.stat().st_size:,} bytes")
+        print(f"{target.name}  {target.stat().st_size:,} bytes")
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -15,7 +15,7 @@ def test_show_prints_the_options(densevit):
     assert {"steps", "batch", "learning_rate", "seed", "crop", "architecture"} <= options.keys()
     changed = densevit(
         *("train", "camvid", "--data", "data", "--out", "run", "--show"),
-        *("--set", "steps=7", "--set", "learning-rate=0.5", "--set", "crop=64,96", "--set", "class_weights=false"),
+        *("--steps", "7", "--learning-rate", "0.5", "--crop", "64,96", "--no-class-weights"),
     )
     new = dict(line.split("=", 1) for line in changed.out.splitlines())
     assert (new["steps"], new["learning_rate"], new["class_weights"]) == ("7", "0.5", "False")
@@ -25,22 +25,52 @@ def test_show_prints_the_options(densevit):
 
 
 @pytest.mark.parametrize(
-    ("setting", "message"),
+    ("tokens", "message"),
     [
-        ("stepz=7", r"unknown option 'stepz'; known: .*steps"),
-        ("steps", r"takes key=value, got 'steps'"),
-        ("steps=many", "steps must be .*'many'"),
-        ("steps=0", "steps must be at least 1"),
-        ("precision=fp8", "precision must be one of auto, fp32"),
-        ("class_weights=maybe", "true or false"),
-        ("crop=64", "crop takes 2 values"),
+        (["--stepz", "7"], r"--stepz. Did you mean --steps"),
+        (["--steps"], r"--steps"),
+        (["--steps", "many"], "--steps.*'many' is not a whole number"),
+        (["--steps", "0"], "steps must be at least 1"),
+        (["--precision", "fp8"], "fp8.*--precision.*auto.*fp32"),
+        (["--class-weights=maybe"], "--class-weights"),
+        (["--crop", "64"], "--crop: takes 2 values"),
     ],
 )
-def test_wrong_settings_are_refused(densevit, setting, message):
-    done = densevit("train", "camvid", "--data", "data", "--out", "run", "--set", setting, "--show")
+def test_wrong_options_are_refused(densevit, tokens, message):
+    done = densevit("train", "camvid", "--data", "data", "--out", "run", *tokens, "--show")
     assert done.code == 2
     (line,) = done.errors
     assert re.search(message, line)
+
+
+def test_list_names_every_recipe_and_needs_no_torch(densevit):
+    done = densevit("train", "--list")
+    assert (done.code, done.err) == (0, "")
+    rows = dict(line.split(None, 1) for line in done.out.splitlines())
+    assert {"camvid", "sr_x2", "sam_distill", "sam_finetune"} <= rows.keys()
+    assert rows["camvid"].startswith("EfficientViT-B0 on CamVid")
+
+
+@pytest.mark.parametrize("arguments", [(), ("--help",), ("-h",)])
+def test_help_before_the_recipe(densevit, arguments):
+    done = densevit("train", *arguments)
+    assert (done.code, done.err) == (0, "")
+    assert "densevit train RECIPE --help" in done.out
+
+
+def test_help_of_a_recipe_shows_its_options(densevit):
+    done = densevit("train", "camvid", "--steps", "9000", "--help")
+    assert (done.code, done.err) == (0, "")
+    out = " ".join(done.out.split())
+    assert "--enlargement" in out
+    assert "Total number of optimizer steps." in out
+    assert "[default: 12000]" in out
+
+
+def test_options_before_the_recipe_are_refused(densevit):
+    done = densevit("train", "--steps", "5", "camvid")
+    assert done.code == 2
+    assert "the recipe comes first" in done.errors[0]
 
 
 def test_unknown_recipes_list_the_known(densevit, tmp_path):
@@ -71,7 +101,7 @@ def recipe(data: Path, options: Mine):
 
 def test_a_recipe_may_be_a_file(densevit, tmp_path):
     (tmp_path / "mine.py").write_text(RECIPE)
-    done = densevit("train", "mine.py", "--data", "data", "--out", "run", "--set", "color=red", "--show")
+    done = densevit("train", "mine.py", "--data", "data", "--out", "run", "--color", "red", "--show")
     assert (done.code, done.err) == (0, "")
     assert {"steps=42", "color=red", "seed=0"} <= set(done.out.splitlines())
     done = densevit("train", "mine.py", "--data", "there", "--out", "run")
@@ -95,7 +125,7 @@ def test_wrong_recipe_files_are_refused(densevit, tmp_path, text, message):
 
 
 def test_training_without_data_names_the_folder(densevit):
-    done = densevit("train", "camvid", "--data", "nowhere", "--out", "run", "--set", "device=cpu")
+    done = densevit("train", "camvid", "--data", "nowhere", "--out", "run", "--device", "cpu")
     assert done.code == 1
     (line,) = done.errors
     assert "nowhere/train: no such folder" in line

@@ -72,7 +72,7 @@ def test_tiles_that_cannot_be(upscale, tmp_path, tile):
     imaging.save(tiny.image(20, 30), tmp_path / "a.png")
     done = upscale("a.png", f"--tile={tile}")
     assert done.code == 2
-    assert "--tile must be auto, whole, or a side above 64 pixels" in done.err
+    assert "tile (--tile, tile=) must be auto, whole, or 65 to 16384 pixels" in done.err
 
 
 def test_other_formats(upscale, tmp_path):
@@ -92,7 +92,7 @@ def test_an_image_that_is_too_large_for_webp_costs_only_itself(upscale, written,
     done = upscale("long.png", "small.png", "--format", "webp")
     assert done.code == 1
     (line,) = done.errors
-    assert "long.png: WebP holds at most 16,383 px a side, got 16384 x 2 px; use --format png" in line
+    assert "long.png: WebP holds at most 16,383 px a side, got 16384 x 2 px; use format png" in line
     assert written(tmp_path / "out") == {"small.webp"}
     # what the message advises works
     assert upscale("long.png", "--format", "png").code == 0

@@ -245,7 +245,7 @@ def test_unknown_entries():
         ("name", ""),
         ("name", "two\nlines"),
         ("name", "x" * 10**6),
-        ("task", "nonsense"),
+        ("task", "two\nlines"),
         ("architecture", "\x1b[31m"),
         ("class_names", [1, 2]),
         ("class_names", ["sky", "two\nlines"]),

@@ -9,13 +9,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from densevit import evaluate as evaluating
 from densevit.core.classes import read_class_table, read_imagenet_wnids
 from densevit.core.errors import UsageError
 from densevit.data.base import ClassificationSample, DataError, SegmentationSample
 from densevit.data.tiled import Tiled
-from densevit.evaluate import evaluate, evaluate_classification, evaluate_segmentation
+from densevit.evaluate import evaluate
 from densevit.imaging import Size, SizePolicy
 from densevit.recipes.camvid import CAMVID_OF_CITYSCAPES
+from densevit.tasks.one_call import OneCallTask
 from densevit.tasks.segmentation import Segmentation
 from helpers import tiny
 
@@ -24,6 +26,14 @@ NAMES = ("road", "car", "sky")
 
 def task(names=NAMES) -> Segmentation:
     return Segmentation(names, np.zeros((len(names), 3), np.uint8), size=SizePolicy("native"), multiple=8)
+
+
+def evaluate_segmentation(task, runtime, data, **options):
+    return evaluating.evaluate_segmentation(task, runtime, data, class_names=task.class_names, **options)
+
+
+def evaluate_classification(task, runtime, data, **options):
+    return evaluating.evaluate_classification(task, runtime, data, class_names=task.class_names, **options)
 
 
 class Reads:
@@ -42,6 +52,7 @@ class Reads:
 
 
 class Data:
+    task = "segmentation"
     class_names = NAMES
     palette = np.zeros((3, 3), np.uint8)
 
@@ -131,8 +142,10 @@ def test_classes_that_do_not_fit_are_refused(names, class_map, message):
 # --- classification
 
 
-class Classify:
+class Classify(OneCallTask):
     """Logits are the first pixels of the red channel."""
+
+    signatures = {"forward": None}  # noqa: RUF012
 
     def __init__(self, names) -> None:
         self.class_names = tuple(names)
@@ -153,6 +166,8 @@ class Reds:
 
 
 class Labeled:
+    task = "classification"
+
     def __init__(self, names, *pairs) -> None:
         self.class_names = tuple(names)
         self.pairs = pairs
@@ -190,7 +205,8 @@ def test_imagenets_classes_meet_by_their_identifiers():
     names, wnids = read_class_table("imagenet").names, read_imagenet_wnids()
     chosen = (wnids[7], wnids[3], wnids[900])
 
-    class Knows:
+    class Knows(OneCallTask):
+        signatures = {"forward": None}  # noqa: RUF012
         """Always answers with the class that the image's red value numbers."""
 
         class_names = names
@@ -198,7 +214,7 @@ def test_imagenets_classes_meet_by_their_identifiers():
         def preprocess(self, image):
             return {"image": image[None]}, None
 
-        def postprocess(self, raw, placement):
+        def postprocess(self, raw, placement, image=None):
             return SimpleNamespace(logits=np.eye(1000, dtype=np.float32)[raw["index"]])
 
     class Index:
@@ -239,7 +255,9 @@ def test_no_images_are_refused():
 
 
 def model(task_name, made, runtime):
-    return SimpleNamespace(manifest=tiny.manifest(task=task_name), task=made, runtime=runtime)
+    names = getattr(made, "class_names", ())
+    manifest = tiny.manifest(task=task_name, class_names=names, palette=())
+    return SimpleNamespace(manifest=manifest, task=made, runtime=runtime)
 
 
 def test_the_task_decides():

@@ -15,7 +15,8 @@ from densevit.checkpoints.names import official_name, to_own_names
 from densevit.checkpoints.opening import identify_manifest
 from densevit.checkpoints.recognition import Recognition, recognize
 from densevit.checkpoints.state import WeightsMismatchError, load_state, save_own, shapes_of
-from densevit.export import onnx as writing
+from densevit.export.onnx import convert_function
+from densevit.export.program import Function, trace_function
 from densevit.models.build import Network, build, create_model
 from densevit.models.deploy import fold_norms, for_export
 from densevit.models.layers import ConvNorm
@@ -246,7 +247,8 @@ def compiled():
     manifest = find_model("mobile-sam").manifest()
     signature = make_task(manifest).signatures["encode_image"]
     # the whole file has the prompts' functions too, which take a minute and are no concern of the encoder
-    model = writing.trace_function(for_export(encoder), manifest, signature)
+    module = for_export(encoder)
+    model = convert_function(Function(signature, module, trace_function(module, manifest, signature)), manifest)
     core = openvino.Core()
     options = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}
     graph = core.read_model(onnx_ir.to_proto(model).SerializeToString())

@@ -13,7 +13,6 @@ from torch.nn import functional as F
 import densevit
 from densevit.checkpoints.names import official_name
 from densevit.checkpoints.state import save_own
-from densevit.export import onnx as graph
 from densevit.imaging import ImageError
 from densevit.predict.loading import load
 from densevit.variants import SEGMENTATION
@@ -41,7 +40,7 @@ def official(tmp_path_factory):
 def test_runtimes_agree_on_an_own_file(model, monkeypatch, tmp_path):
     ready = tiny.graph().read_bytes()
     monkeypatch.setenv("DENSEVIT_CACHE", str(tmp_path))
-    monkeypatch.setattr(graph, "_export", lambda module, manifest, signature, path: path.write_bytes(ready))
+    monkeypatch.setattr("densevit.export.onnx.write", lambda program, manifest, path: path.write_bytes(ready))
     image = tiny.image(70, 100)
     expected = model.logits(image)
     for runtime in ("auto", "openvino", "eager"):

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from densevit.core.errors import DensevitError, InputError, UnavailableError, UsageError
 from densevit.imaging import ImageError
-from densevit.predict.loading import load
+from densevit.predict.loading import KINDS, load
 from densevit.predict.model import Model
 from densevit.predict.segment_anything import SegmentAnything
 from densevit.runtimes.base import OutOfMemoryError
@@ -192,7 +192,7 @@ def test_a_source_that_fails_says_so_and_leaves_no_thread(model):
 
 
 def test_a_model_says_what_it_is(model):
-    assert repr(model) == "Model(tiny, openvino, fp32, cpu)"
+    assert repr(model) == "Segmenter(tiny, openvino, fp32, cpu)"
 
 
 # --- whose fault it is
@@ -218,9 +218,10 @@ def answer(tensors) -> dict:
     return {"logits": logits}
 
 
-def model_that(run, manifest=None) -> Model:
+def model_that(run, manifest=None, tile="auto") -> Model:
     manifest = manifest or tiny.manifest()
-    return Model(make_task(manifest), Runs(run), manifest)
+    kind = KINDS[manifest.task]
+    return kind(make_task(manifest, tile=tile), Runs(run), manifest)
 
 
 def failing_on(error: Exception, *, width: int = 40):
@@ -396,9 +397,9 @@ def test_the_advice_works_for_super_resolution():
         return {"enlarged": tensors["image"].repeat(2, 2).repeat(2, 3)}
 
     model = model_that(small, manifest)
-    with pytest.raises(ImageError, match=r"use smaller tiles \(--tile 256, task\.tile_px = 256\)"):
+    with pytest.raises(ImageError, match=r"use smaller tiles \(--tile 256, tile=256\)"):
         model.predict(tiny.image(300, 600))
-    model.task.tile_px = 256
+    model = model_that(small, manifest, tile=256)
     assert model.predict(tiny.image(300, 600)).image.shape == (600, 1200, 3)
 
 
@@ -440,6 +441,6 @@ def test_a_batch_of_several_sizes_is_refused(model):
 
 def test_a_batch_of_a_task_that_takes_images_one_by_one():
     model = model_that(lambda tensors: {}, find_model("sr-x2").manifest())
-    with pytest.raises(UsageError, match="takes images one by one; use stream"):
+    with pytest.raises(UsageError, match=r"takes images one by one.*use stream"):
         model.predict_batch([tiny.image(16, 16)])
     assert model.predict_batch([]) == []

@@ -6,7 +6,7 @@ import pytest
 from densevit import masks
 from densevit.core.errors import InputError, UsageError
 from densevit.imaging import ImageError
-from densevit.predict.segment_anything import PROMPTS_AT_ONCE
+from densevit.predict.decoding import PROMPTS_AT_ONCE
 from densevit.runtimes.base import OutOfMemoryError
 from densevit.tasks.promptable import Scene
 from helpers import tiny

@@ -12,6 +12,7 @@ from densevit.core.errors import UnavailableError, UsageError
 from densevit.runtimes import eager, openvino
 from densevit.runtimes.eager import EagerRuntime, choose_device
 from densevit.runtimes.openvino import GraphFileError, OpenVINORuntime, supports
+from densevit.runtimes.shapes import RUNS_BEFORE_EVICTION, STATIC_SHAPES
 from helpers import tiny
 
 CASES = [("eager", "fp32"), ("eager", "bf16"), ("openvino", "fp32"), ("openvino", "bf16")]
@@ -283,25 +284,25 @@ def test_many_sizes_in_turn_do_not_compile_again_and_again(compiled):
     runtime = OpenVINORuntime(tiny.graph(), threads=1)
     for _ in range(2):
         run_widths(runtime, *WIDTHS)
-    assert compiled() == [WIDTHS[0], 0, *WIDTHS[1 : openvino.STATIC_SHAPES]]
-    for _ in range(2 * openvino.RUNS_BEFORE_EVICTION):
+    assert compiled() == [WIDTHS[0], 0, *WIDTHS[1:STATIC_SHAPES]]
+    for _ in range(2 * RUNS_BEFORE_EVICTION):
         run_widths(runtime, *WIDTHS)
     assert compiled() == []
 
 
 def test_the_least_recently_used_shape_is_evicted_first(compiled):
     runtime = OpenVINORuntime(tiny.graph(), threads=1)
-    static, new = WIDTHS[: openvino.STATIC_SHAPES], WIDTHS[openvino.STATIC_SHAPES :]
+    static, new = WIDTHS[:STATIC_SHAPES], WIDTHS[STATIC_SHAPES:]
     run_widths(runtime, *[width for width in static for _ in range(2)], static[0])
     compiled()
-    run_widths(runtime, *[new[0]] * (openvino.RUNS_BEFORE_EVICTION - 1))
+    run_widths(runtime, *[new[0]] * (RUNS_BEFORE_EVICTION - 1))
     assert compiled() == []
     run_widths(runtime, new[0], new[0])
     assert compiled() == [new[0]]
     # the second was used before the first
     run_widths(runtime, static[0], *static[2:], new[0])
     assert compiled() == []
-    run_widths(runtime, *[static[1]] * openvino.RUNS_BEFORE_EVICTION)
+    run_widths(runtime, *[static[1]] * RUNS_BEFORE_EVICTION)
     assert compiled() == [static[1]]
     run_widths(runtime, *static[2:], new[0], static[1])
     assert compiled() == []
@@ -312,7 +313,7 @@ def test_other_sizes_take_over_when_the_first_ones_are_gone(compiled, reference)
     kept = runtime.run("forward", {"image": tiny.image(32, WIDTHS[0])[None]})["logits"]
     copied = kept.copy()
     run_widths(runtime, *[width for width in WIDTHS[:4] for _ in range(2)])
-    run_widths(runtime, *WIDTHS[4:] * (openvino.RUNS_BEFORE_EVICTION + 1))
+    run_widths(runtime, *WIDTHS[4:] * (RUNS_BEFORE_EVICTION + 1))
     compiled()
     run_widths(runtime, *WIDTHS[4:])
     assert compiled() == []

@@ -5,11 +5,14 @@ import hashlib
 import numpy as np
 import pytest
 
-from densevit.tasks.base import Signature, TensorSpec
+from densevit.tasks.base import Example, Signature, TensorSpec
 from densevit.tasks.examples import fill_shape, make_example, make_examples
 from densevit.tasks.table import make_task
 from densevit.zoo import find_model
 from helpers import tiny
+
+IMAGE = Example("image")
+LABELS = Example("whole", -1, 4)
 
 
 def test_sides_count_in_multiples():
@@ -34,7 +37,9 @@ def test_examples_satisfy_the_signatures(manifest):
 
 
 def test_images_of_a_batch_differ_and_have_a_black_part():
-    images = make_example(TensorSpec("image", "uint8", ("batch", "height", "width", 3)), (2, 40, 24, 3), seed=0)
+    images = make_example(
+        TensorSpec("image", "uint8", ("batch", "height", "width", 3), IMAGE), (2, 40, 24, 3), seed=0
+    )
     assert not np.array_equal(images[0], images[1])
     assert not images[:, :10].any()
     assert images[:, 10:].any()
@@ -42,17 +47,17 @@ def test_images_of_a_batch_differ_and_have_a_black_part():
 
 def test_golden_pairs_of_earlier_versions_stay_valid():
     """The seed in a file's header means these values for ever."""
-    image = make_example(TensorSpec("image", "uint8", (1, 64, 96, 3)), (1, 64, 96, 3), seed=0)
+    image = make_example(TensorSpec("image", "uint8", (1, 64, 96, 3), IMAGE), (1, 64, 96, 3), seed=0)
     assert (
         hashlib.sha256(image.tobytes()).hexdigest()
         == "181b955a41156e1243133e435cf804282503d9fdb4ee5b1a4c47afdf1380dfa1"
     )
-    labels = make_example(TensorSpec("labels", "float32", (2, 3)), (2, 3), seed=0)
+    labels = make_example(TensorSpec("labels", "float32", (2, 3), LABELS), (2, 3), seed=0)
     assert labels.tolist() == [[3.0, 2.0, 1.0], [0.0, 0.0, -1.0]]
 
 
 def test_labels_are_those_of_prompts():
-    spec = TensorSpec("labels", "float32", ("prompts", "points"))
+    spec = TensorSpec("labels", "float32", ("prompts", "points"), LABELS)
     labels = make_example(spec, (40, 10), seed=0)
     assert set(np.unique(labels)) == {-1, 0, 1, 2, 3}
     assert list(make_examples(Signature((spec,), ()), ((1, 1),), seed=0)) == ["labels"]

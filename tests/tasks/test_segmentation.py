@@ -17,7 +17,7 @@ from densevit.imaging import ImageError, Placement, Size, SizePolicy
 from densevit.tasks.base import Signature, TensorSpec
 from densevit.tasks.classification import ClassificationResult
 from densevit.tasks.mask_result import MasksResult
-from densevit.tasks.segmentation import FORMATS, Segmentation, SegmentationResult, make_segmentation_task
+from densevit.tasks.segmentation import Segmentation, SegmentationResult, make_segmentation_task
 from densevit.tasks.table import make_task
 from helpers import tiny
 
@@ -406,7 +406,7 @@ def test_results_validate_their_shapes(changes, message):
 def test_files_of_every_format(tmp_path):
     labels = np.random.default_rng(0).integers(0, 3, (9, 14)).astype(np.uint8)
     result = flat_result(labels, tiny.image(9, 14))
-    written = result.save(tmp_path / "made" / "for it" / "street.v2", formats=FORMATS)
+    written = result.save(tmp_path / "made" / "for it" / "street.v2", formats=SegmentationResult.formats)
     suffixes = ["overlay.jpg", "labels.png", "color.png", "segmentation.json"]
     assert written == [tmp_path / "made" / "for it" / f"street.v2.{suffix}" for suffix in suffixes]
     assert sorted(written) == sorted((tmp_path / "made" / "for it").iterdir())

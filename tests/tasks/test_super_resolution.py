@@ -13,6 +13,7 @@ from densevit.core.errors import InputError
 from densevit.core.manifest import super_resolution_manifest
 from densevit.imaging import Photo, enlarge, read_photo
 from densevit.tasks.super_resolution import SuperResolution, SuperResolutionResult, make_super_resolution_task
+from densevit.tasks.tiled import Tiled
 from helpers import tiny
 
 
@@ -24,7 +25,7 @@ def model():
 
 def identity(task: SuperResolution):
     """In place of a network: every pixel becomes a square of its own color."""
-    return lambda tensors: {"enlarged": tensors["image"].repeat(task.scale, 2).repeat(task.scale, 3)}
+    return lambda function, tensors: {"enlarged": tensors["image"].repeat(task.scale, 2).repeat(task.scale, 3)}
 
 
 @given(
@@ -37,12 +38,15 @@ def identity(task: SuperResolution):
 @settings(max_examples=40, deadline=None)
 def test_every_pixel_comes_back_at_its_place(height, width, dtype, transparent, tile):
     task = SuperResolution(2)
-    task.tile_px = tile
     generator = np.random.default_rng(height)
     most = np.iinfo(dtype).max
     pixels = generator.integers(0, most + 1, (height, width, 3)).astype(dtype)
     alpha = generator.integers(0, most + 1, (height, width)).astype(dtype) if transparent else None
-    result = task.answer(Photo(pixels, alpha), identity(task))
+    photo = Photo(pixels, alpha)
+    if tile is None:
+        result = task.answer(task.prepare(photo), identity(task))
+    else:
+        result = Tiled(task, tile).answer(photo, identity(task))
     assert result.image.dtype == dtype
     np.testing.assert_array_equal(result.image, pixels.repeat(2, 0).repeat(2, 1))
     if alpha is None:
@@ -89,19 +93,20 @@ class TestModel:
         assert np.abs(difference).max() <= 1
 
     def test_there_are_no_logits(self, model):
-        with pytest.raises(ValueError, match="no logits"):
-            model.logits(tiny.image(16, 16))
+        assert not hasattr(model, "logits")
 
 
 class TestTiles:
     """What the bundled weights do at full size is measured in benchmarks/upscale_tiles.py."""
 
-    def test_like_the_whole_and_nowhere_worse_at_the_seams(self, model):
+    @staticmethod
+    def enlarge(image, tile):
+        return densevit.load(tiny.sr_graph(), precision="fp32", threads=1, tile=tile).predict(image).image
+
+    def test_like_the_whole_and_nowhere_worse_at_the_seams(self):
         image = tiny.image(300, 420)
-        model.task.tile_px = 128
-        tiled = model.predict(image).image.astype(float)
-        model.task.tile_px = None
-        whole = model.predict(image).image.astype(float)
+        tiled = self.enlarge(image, 128).astype(float)
+        whole = self.enlarge(image, "whole").astype(float)
         error = (tiled - whole) ** 2
         assert 10 * np.log10(255**2 / max(error.mean(), 1e-12)) >= 50
         seams = np.zeros(error.shape[:2], bool)
@@ -113,12 +118,9 @@ class TestTiles:
                 seams[tuple(index)] = True
         assert np.sqrt(error[seams].mean()) <= 1.25 * np.sqrt(error[~seams].mean()) + 0.02
 
-    def test_a_tile_larger_than_the_image_is_the_whole(self, model):
+    def test_a_tile_larger_than_the_image_is_the_whole(self):
         image = tiny.image(60, 70)
-        model.task.tile_px = 4096
-        tiled = model.predict(image).image
-        model.task.tile_px = None
-        np.testing.assert_array_equal(tiled, model.predict(image).image)
+        np.testing.assert_array_equal(self.enlarge(image, 4096), self.enlarge(image, "whole"))
 
 
 class TestResult:
@@ -129,7 +131,7 @@ class TestResult:
         return SuperResolutionResult(np.full((2 * height, 24, 3), most, dtype), image, 2, layer)
 
     def test_save_keeps_depth_and_transparency(self, tmp_path):
-        path = self.result(np.uint16, alpha=True).save(tmp_path / "new" / "a.png")
+        (path,) = self.result(np.uint16, alpha=True).save(tmp_path / "new" / "a.png")
         photo = read_photo(path)
         assert photo.pixels.dtype == np.uint16
         assert photo.alpha is not None
@@ -166,33 +168,32 @@ class TestTask:
     def test_postprocess_needs_the_image(self):
         task = SuperResolution(2)
         image = tiny.image(17, 20)
-        tensors, placement = task.preprocess(image)
+        photo = Photo(image)
+        tensors, placement = task.preprocess(photo)
         assert tensors["image"].shape == (1, 3, 32, 32)
-        raw = identity(task)(tensors)
+        raw = identity(task)("forward", tensors)
         np.testing.assert_array_equal(
-            task.postprocess(raw, placement, image).image, image.repeat(2, 0).repeat(2, 1)
+            task.postprocess(raw, placement, photo).image, image.repeat(2, 0).repeat(2, 1)
         )
         with pytest.raises(ValueError, match="needs the image"):
             task.postprocess(raw, placement)
         with pytest.raises(ValueError, match="enlarged must be float32"):
-            task.postprocess({"enlarged": raw["enlarged"][0]}, placement, image)
+            task.postprocess({"enlarged": raw["enlarged"][0]}, placement, photo)
 
     @pytest.mark.parametrize("value", [np.nan, np.inf])
     def test_an_output_that_is_not_finite_is_refused(self, value):
         # it became a black image
         task = SuperResolution(2)
 
-        def run(tensors):
-            raw = identity(task)(tensors)
+        def run(function, tensors):
+            raw = identity(task)(function, tensors)
             raw["enlarged"][0, 0, 3, 3] = value
             return raw
 
         with pytest.raises(InputError, match="not finite for this image; use precision fp32"):
-            task.answer(Photo(tiny.image(20, 20)), run)
+            task.answer(task.prepare(Photo(tiny.image(20, 20))), run)
 
     @pytest.mark.parametrize("tile", [64, 100])
     def test_tiles_that_cannot_be(self, tile):
-        task = SuperResolution(2)
-        task.tile_px = tile
         with pytest.raises(ValueError, match="tile"):
-            task.answer(Photo(tiny.image(200, 200)), identity(task))
+            Tiled(SuperResolution(2), tile)

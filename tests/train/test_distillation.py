@@ -191,5 +191,5 @@ def test_options_that_cannot_be(change, message):
 
 
 def test_a_teacher_is_needed(folder):
-    with pytest.raises(UsageError, match="teacher=FILE"):
+    with pytest.raises(UsageError, match="--teacher FILE"):
         sam_distill.recipe(folder, options(""))

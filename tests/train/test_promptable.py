@@ -352,7 +352,7 @@ class TestRecipe:
     def test_random_weights_only_where_asked_for(self, model, coco, tmp_path):
         assert sam_finetune.recipe(coco, options(scratch=True)).metric == "iou"
         for wrong in ({}, {"scratch": True, "start": str(tmp_path / "start.safetensors")}):
-            with pytest.raises(UsageError, match="start=FILE, or --set scratch=true"):
+            with pytest.raises(UsageError, match="--start FILE, or --scratch"):
                 sam_finetune.recipe(coco, options(**wrong))
 
     def test_weights_of_another_architecture_are_refused(self, model, coco, tmp_path):
@@ -361,7 +361,7 @@ class TestRecipe:
         ):
             sam_finetune.recipe(coco, options(start=str(tiny.safetensors())))
         with pytest.raises(
-            UsageError, match="holds sam-l0, but architecture is sam-l1; pass --set architecture=sam-l0"
+            UsageError, match="holds sam-l0, but architecture is sam-l1; pass --architecture sam-l0"
         ):
             sam_finetune.recipe(coco, options(start=str(tmp_path / "start.safetensors"), architecture="sam-l1"))
 
@@ -398,6 +398,6 @@ def test_a_distillation_may_be_judged_by_boxes(model, coco, tmp_path):
 
 
 def test_options_are_shown():
-    command = [sys.executable, "-m", "densevit", "train", "sam_finetune", "--show", "--set", "trained=decoder"]
+    command = [sys.executable, "-m", "densevit", "train", "sam_finetune", "--show", "--trained", "decoder"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     assert {"architecture=sam-l0", "trained=decoder", "weight_decay=0.1", "clip_norm=2.0"} <= set(shown)

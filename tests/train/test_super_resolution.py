@@ -8,7 +8,6 @@ from densevit import imaging
 from densevit.core.errors import InputError, UsageError
 from densevit.recipes import sr_div2k, sr_ffhq, sr_x2
 from densevit.train.loop import fit
-from densevit.train.options import with_settings
 from densevit.train.super_resolution import Pairs, SuperResolutionLoss
 from helpers import tiny
 
@@ -123,12 +122,6 @@ def test_checkpoint_from_before_an_option_existed(folder, tmp_path):
 def test_options_that_cannot_be(change, message):
     with pytest.raises(UsageError, match=message):
         options(**change)
-
-
-def test_copies_from_the_command_line():
-    assert with_settings(options(), ["copies=1.0, 0.75"]).copies == (1.0, 0.75)
-    with pytest.raises(UsageError, match="copies must be a number"):
-        with_settings(options(), ["copies=1,x"])
 
 
 class TestPublishedSets:

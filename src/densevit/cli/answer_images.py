@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from densevit import imaging
+from densevit.cli.options import check_max_pixels
 from densevit.cli.progress import progress_bar
 from densevit.core.errors import InputError, UnavailableError
 from densevit.core.messages import one_line
 from densevit.imaging import Source
-from densevit.predict.model import Model
 
-Sources = Annotated[list[str], typer.Argument(help="Images, folders, or patterns such as 'in/**/*.jpg'.")]
-MaxPixels = Annotated[
-    int, typer.Option("--max-pixels", min=1, help="Refuse larger images before they are decoded.")
-]
 Row = dict[str, Any]
 """The report on one image: "source", and either "error" or the result."""
 
@@ -28,8 +23,8 @@ Row = dict[str, Any]
 def answer_images(
     title: str,
     sources: list[str],
-    load: Callable[[], Model[Any]],
-    finish: Callable[[Source, Any], Row],
+    load: Callable[[], Any],
+    finish: Callable[[Any, Source, Any], Row],
     format_line: Callable[[Row], str],
     *,
     exclude: Path | None,
@@ -42,32 +37,33 @@ def answer_images(
         title: of the progress bar.
         sources: files, folders, patterns.
         load: returns the model; called once, after at least one image was found.
-        finish: writes one result and returns its part of the report.
+        finish: (model, image, result) writes one result and returns its part of the report.
         format_line: the line to print for a finished image without `as_json`.
         exclude: the folder for the results, in which no images are looked for.
         max_pixels: larger images are refused.
         as_json: print one JSON object on stdout instead of a line per image.
 
     Raises:
-        typer.Exit: with code 1 if an image failed or none was found.
+        SystemExit: with code 1 if an image failed or none was found.
     """
+    check_max_pixels(max_pixels)
     found, errors = imaging.find_images(sources, exclude=exclude)
     for error in errors:
         _complain(error)
     if not found:
-        raise typer.Exit(1)
+        sys.exit(1)
     start = time.perf_counter()
     model = load()
     rows = []
     with progress_bar(title, len(found)) as advance:
         results = model.stream((source.path for source in found), max_pixels=max_pixels)
         for source, result in zip(found, results, strict=True):
-            row = _make_row(source, result, finish)
+            row = _make_row(model, source, result, finish)
             rows.append(row)
             if "error" in row:
                 _complain(row["error"])
             elif not as_json:
-                typer.echo(format_line(row))
+                print(format_line(row))
             advance()
     failed = len(errors) + sum("error" in row for row in rows)
     if as_json:
@@ -80,17 +76,17 @@ def answer_images(
             "failed": failed,
             "seconds": round(time.perf_counter() - start, 3),
         }
-        typer.echo(json.dumps(report, indent=1))
+        print(json.dumps(report, indent=1))
     if failed:
-        raise typer.Exit(1)
+        sys.exit(1)
 
 
-def _make_row(source: Source, result: Any, finish: Callable[[Source, Any], Row]) -> Row:
+def _make_row(model: Any, source: Source, result: Any, finish: Callable[[Any, Source, Any], Row]) -> Row:
     row: Row = {"source": str(source.path)}
     if isinstance(result, InputError):
         return row | {"error": str(result)}
     try:
-        return row | finish(source, result)
+        return row | finish(model, source, result)
     except (InputError, UnavailableError) as error:
         # the prompt or the format does not fit this image, or the file cannot be written
         message = one_line(error)
@@ -101,4 +97,4 @@ def _make_row(source: Source, result: Any, finish: Callable[[Source, Any], Row])
 
 
 def _complain(error: object) -> None:
-    typer.echo(f"error: {one_line(error)}", err=True)
+    print(f"error: {one_line(error)}", file=sys.stderr)

@@ -4,50 +4,38 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
-
-import typer
+from typing import Annotated, Any
 
 from densevit import imaging
-from densevit.cli.answer_images import MaxPixels, Row, Sources, answer_images
-from densevit.cli.options import Device, Json, ModelChoice, Precision, Runtime, Weights, WorkingSize, load_model
+from densevit.cli.answer_images import Row, answer_images
+from densevit.cli.flags import Flag, make_verb
+from densevit.cli.options import Json, MaxPixels, ModelChoice, Sources, load_model
+from densevit.core.errors import UsageError
 from densevit.imaging import Source
+from densevit.runtimes.options import LoadOptions
 from densevit.tasks.classification import ClassificationResult
 
-EXAMPLE = "densevit classify cat.jpg --top 3"
 
-
+@make_verb
 def classify(
     sources: Sources,
+    *,
     model: ModelChoice = "cls-b1-r224",
-    weights: Weights = None,
-    runtime: Runtime = "auto",
-    precision: Precision = "auto",
-    device: Device = "auto",
-    size: WorkingSize = None,
-    top: Annotated[int, typer.Option("--top", min=1, help="Number of classes to name.")] = 5,
+    top: Annotated[int, "Number of classes to name."] = 5,
     out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="Folder for one JSON file per image. Default: write no files."),
+        Path | None, "Folder for one JSON file per image. Default: write no files.", Flag(("--out", "-o"))
     ] = None,
     max_pixels: MaxPixels = imaging.DEFAULT_MAX_PIXELS,
     as_json: Json = False,
+    load: LoadOptions = LoadOptions(),  # noqa: B008 - frozen
 ) -> None:
     """Name the most probable classes of every image."""
-    load = partial(
-        load_model,
-        model,
-        weights=weights,
-        runtime=runtime,
-        precision=precision,
-        device=device,
-        size=size,
-        task="classification",
-    )
+    if top < 1:
+        raise UsageError(f"--top must be at least 1, got {top}")
     answer_images(
         "classify",
         sources,
-        load,
+        partial(load_model, model, load, task="classification"),
         partial(_finish, out=out, top=top),
         _format_line,
         exclude=out,
@@ -56,7 +44,7 @@ def classify(
     )
 
 
-def _finish(source: Source, result: ClassificationResult, *, out: Path | None, top: int) -> Row:
+def _finish(_: Any, source: Source, result: ClassificationResult, *, out: Path | None, top: int) -> Row:
     written = {} if out is None else {"written": [str(path) for path in result.save(out / source.stem, count=top)]}
     return written | result.to_json(count=top)
 

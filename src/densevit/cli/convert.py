@@ -6,27 +6,24 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
+from densevit.cli.flags import Flag, make_verb
 from densevit.cli.options import Json
 from densevit.core.classes import ClassTable
 from densevit.core.packages import require_torch
 from densevit.data.folder import read_classes
 from densevit.zoo import find_model
 
-EXAMPLE = "densevit convert efficientvit_b1_r224.pt b1.safetensors"
 
-
+@make_verb
 def convert(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="Official, timm or densevit weights.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT.safetensors", help="The file to write.")],
+    source: Annotated[Path, "Official, timm or densevit weights.", Flag(metavar="IN")],
+    target: Annotated[Path, "The .safetensors file to write.", Flag(metavar="OUT")],
+    *,
     model: Annotated[
-        str | None,
-        typer.Option("--model", "-m", help="The model of these weights, if they do not tell it themselves."),
+        str | None, "The model of these weights, if they do not tell it themselves.", Flag(("--model", "-m"))
     ] = None,
     classes: Annotated[
-        Path | None,
-        typer.Option("--classes", help="File with the class names, one per line, as classes.txt of folder data."),
+        Path | None, "File with the class names, one per line, as classes.txt of folder data."
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -50,9 +47,9 @@ def convert(
         "weights_sha256": manifest.weights_sha256,
     }
     if as_json:
-        typer.echo(json.dumps(report, indent=1))
+        print(json.dumps(report, indent=1))
     else:
-        typer.echo(f"{target}  {manifest.name}, {size / 1e6:.1f} MB")
+        print(f"{target}  {manifest.name}, {size / 1e6:.1f} MB")
 
 
 def _read_class_table(path: Path) -> ClassTable:

@@ -9,18 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, cast
 
-import typer
-
-from densevit.cli.options import (
-    Device,
-    Json,
-    Precision,
-    Runtime,
-    Weights,
-    WorkingSize,
-    is_file_name,
-    load_model,
-)
+from densevit.cli.flags import Flag, make_verb
+from densevit.cli.options import Json, load_model
 from densevit.cli.progress import progress_bar
 from densevit.core.errors import InputError, UsageError
 from densevit.core.packages import require_torch
@@ -32,10 +22,11 @@ from densevit.evaluate import Evaluation
 from densevit.evaluate import evaluate as evaluate_model
 from densevit.evaluate.promptable import Prompt
 from densevit.metrics import find_metric_format, format_metric
-from densevit.predict.model import Model
+from densevit.predict.loading import LoadedModel
+from densevit.runtimes.options import LoadOptions
+from densevit.runtimes.table import is_model_file
 from densevit.zoo import UnknownModelError, find_model
 
-EXAMPLE = "densevit eval seg-b0-camvid --data camvid:data/camvid"
 _TASK_OF_OPTION = {
     "--class-map": "segmentation",
     "--prompt": "promptable",
@@ -45,36 +36,22 @@ _TASK_OF_OPTION = {
 _VAL_IMAGES = {"coco": 5000, "cityscapes": 500, "ade20k": 2000, "imagenet": 50_000}
 
 
+@make_verb
 def evaluate(
-    model: Annotated[str, typer.Argument(help="A model's name, or an ONNX or weights file.")],
-    data: Annotated[
-        str, typer.Option("--data", help=f"KIND:PATH; kinds: {', '.join(DATA)}.", metavar="KIND:PATH")
-    ],
-    split: Annotated[str, typer.Option("--split", help="Part of the data set.")] = "val",
+    model: Annotated[str, "A model's name, or an ONNX or weights file."],
+    *,
+    data: Annotated[str, f"KIND:PATH; kinds: {', '.join(DATA)}.", Flag(metavar="KIND:PATH")],
+    split: Annotated[str, "Part of the data set."] = "val",
     class_map: Annotated[
-        Path | None,
-        typer.Option("--class-map", help="Segmentation: JSON list, the data's class for each class of the model."),
+        Path | None, "Segmentation: JSON list, the data's class for each class of the model."
     ] = None,
-    prompt: Annotated[
-        str | None, typer.Option("--prompt", help="Promptable models: box (the default) or point.")
-    ] = None,
-    clicks: Annotated[
-        int | None,
-        typer.Option("--clicks", help="With --prompt point: clicks per object (1), each on the largest error."),
-    ] = None,
+    prompt: Annotated[str | None, "Promptable models: box (the default) or point."] = None,
+    clicks: Annotated[int | None, "With --prompt point: clicks per object (1), each on the largest error."] = None,
     boxes: Annotated[
-        Path | None,
-        typer.Option(
-            "--boxes",
-            help="Promptable models: a detector's boxes (COCO results JSON); measures average precision.",
-        ),
+        Path | None, "Promptable models: a detector's boxes (COCO results JSON); measures average precision."
     ] = None,
-    weights: Weights = None,
-    runtime: Runtime = "auto",
-    precision: Precision = "fp32",
-    device: Device = "auto",
-    size: WorkingSize = None,
     as_json: Json = False,
+    load: LoadOptions = LoadOptions(precision="fp32"),  # noqa: B008 - frozen
 ) -> None:
     """Measure a model's scores on a data set.
 
@@ -85,13 +62,13 @@ def evaluate(
     mapping = None if class_map is None else _read_class_map(class_map)
     found = None if boxes is None else read_detections(boxes)
     kind = parse_kind(data)
-    if not is_file_name(model):
+    if not is_model_file(model):
         # before anything is downloaded
         _check_task(data, kind, given, find_model(model).name, find_model(model).task)
     with _join_processes() as processes:
         samples = open_data(data, split)
         check_samples(samples)
-        loaded = load_model(model, weights=weights, runtime=runtime, precision=precision, device=device, size=size)
+        loaded = load_model(model, load)
         manifest = loaded.manifest
         _check_task(data, kind, given, manifest.name, manifest.task)
         steps = len(range(0, len(samples), processes.size)) if processes.rank == 0 else 0
@@ -122,7 +99,7 @@ def evaluate(
         "seconds": round(evaluation.seconds, 2),
     }
     if as_json:
-        typer.echo(json.dumps(report, indent=1))
+        print(json.dumps(report, indent=1))
     else:
         _print_report(report)
 
@@ -161,7 +138,7 @@ def _join_processes() -> Iterator[Processes]:
         yield processes
 
 
-def _find_published(model: Model[Any], kind: str, split: str, evaluation: Evaluation) -> dict[str, Any] | None:
+def _find_published(model: LoadedModel, kind: str, split: str, evaluation: Evaluation) -> dict[str, Any] | None:
     """The published figures for the measured scores, and "but_on": the conditions in which they differ.
 
     None if nothing was published for this data.
@@ -197,7 +174,7 @@ def _print_report(report: dict[str, Any]) -> None:
             if published["but_on"]:
                 beside += f" (on {', '.join(published['but_on'])})"
         _print_score(find_metric_format(name).title, format_metric(name, value) + beside)
-    typer.echo(
+    print(
         f"{report['model']} on {report['data']} {report['split']}: {report['images']} images at "
         f"{report['size']}, {report['runtime']} {report['precision']}, {report['seconds']:.1f} s"
     )
@@ -212,7 +189,7 @@ def _print_classes(scores: dict[str, float | None]) -> None:
 def _print_score(title: str, score: str) -> None:
     # decimal points in one column, for up to "100.00"
     number, point, rest = score.partition(".")
-    typer.echo(f"{title:>20}  {number:>3}{point}{rest}" if point else f"{title:>20}  {score}")
+    print(f"{title:>20}  {number:>3}{point}{rest}" if point else f"{title:>20}  {score}")
 
 
 def _read_class_map(path: Path) -> list[int]:

@@ -7,37 +7,31 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
+from densevit.cli.flags import make_verb
 from densevit.cli.models import describe_entry, format_scores
-from densevit.cli.options import Json, is_file_name
+from densevit.cli.options import Json
 from densevit.core.errors import InputError
-from densevit.core.manifest import METADATA_KEY, Manifest
-from densevit.core.packages import require_torch
-from densevit.predict.loading import GRAPH_SUFFIX
+from densevit.core.manifest import Manifest
+from densevit.runtimes.table import is_model_file, read_manifest
+from densevit.tasks.table import make_task
 from densevit.variants import count, find_architecture
-from densevit.weights import read_tensors
 from densevit.zoo import Entry, find_model
 
-EXAMPLE = "densevit info cls-b1-r224"
 
-
-def info(
-    model: Annotated[str, typer.Argument(help="A model's name, or an ONNX or weights file.")],
-    as_json: Json = False,
-) -> None:
+@make_verb
+def info(model: Annotated[str, "A model's name, or an ONNX or weights file."], *, as_json: Json = False) -> None:
     """Describe a model or file: task, classes, sizes, cost, weights."""
-    if is_file_name(model):
+    if is_model_file(model):
         facts = _describe_file(Path(model))
     else:
         entry = find_model(model)
         facts = describe_entry(entry) | _describe_manifest(entry.manifest()) | _describe_hub(entry)
     if as_json:
-        typer.echo(json.dumps(facts, indent=1))
+        print(json.dumps(facts, indent=1))
         return
     width = max(map(len, facts))
     for name, value in facts.items():
-        typer.echo(f"{name.ljust(width)}  {_format_value(value)}")
+        print(f"{name.ljust(width)}  {_format_value(value)}")
 
 
 def _describe_hub(entry: Entry) -> dict[str, Any]:
@@ -59,7 +53,9 @@ def _describe_manifest(manifest: Manifest) -> dict[str, Any]:
 
 def _describe_file(path: Path) -> dict[str, Any]:
     """The facts in the file's manifest; of an official or timm file, what its tensors tell."""
-    manifest = _read_manifest(path)
+    manifest = read_manifest(path)
+    # refuses a task of a later version
+    make_task(manifest)
     classes = len(manifest.class_names)
     try:
         table = find_architecture(manifest.architecture)
@@ -72,21 +68,6 @@ def _describe_file(path: Path) -> dict[str, Any]:
     facts = dataclasses.asdict(manifest)
     del facts["palette"], facts["golden"]
     return {"file": str(path), "bytes": path.stat().st_size, "params": cost.params, **facts}
-
-
-def _read_manifest(path: Path) -> Manifest:
-    if path.suffix.lower() == GRAPH_SUFFIX:
-        from densevit.runtimes.openvino import OpenVINORuntime
-
-        return OpenVINORuntime(path).manifest
-    if path.suffix.lower() == ".safetensors":
-        text = read_tensors(path)[1].get(METADATA_KEY)
-        if text is not None:
-            return Manifest.from_json(text, source=str(path))
-    require_torch(f"{path}: reading official or timm weights")
-    from densevit.checkpoints.opening import identify_manifest
-
-    return identify_manifest(path)
 
 
 def _format_value(value: Any) -> str:

@@ -5,55 +5,108 @@ from __future__ import annotations
 import errno
 import logging
 import sys
-from collections.abc import Callable
-from typing import Annotated, NoReturn
+from dataclasses import dataclass
+from typing import NoReturn
 
-import typer
+from cyclopts import App, CycloptsError
 
 from densevit import __version__
-from densevit.cli import classify, convert, evaluate, info, masks, models, segment, train, upscale
+from densevit.cli.flags import STDIN
 from densevit.core.errors import DensevitError, UsageError
 from densevit.core.messages import one_line
 
-app = typer.Typer(
-    name="densevit",
-    help="EfficientViT for dense prediction: segmentation, super-resolution, masks and classification.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # plain help: importing rich would slow down every start
-)
+
+@dataclass(frozen=True)
+class Verb:
+    """A verb; its module is imported when it is called.
+
+    Attributes:
+        function: "module:function" below `densevit.cli`.
+        help: one line.
+        example: the end of its help.
+        raw: whether it reads its flags itself.
+    """
+
+    function: str
+    help: str
+    example: str
+    raw: bool = False
 
 
-def _add_verb(name: str, verb: Callable[..., None], example: str) -> None:
-    # \b keeps click from wrapping the line
-    app.command(name, epilog=f"\b\nEXAMPLE\n  {example}")(verb)
+VERBS: dict[str, Verb] = {
+    "segment": Verb(
+        "segment:segment",
+        "Find the class of every pixel.",
+        "densevit segment street.jpg --format overlay,labels",
+    ),
+    "classify": Verb(
+        "classify:classify",
+        "Name the most probable classes of every image.",
+        "densevit classify cat.jpg --top 3",
+    ),
+    "upscale": Verb(
+        "upscale:upscale",
+        "Enlarge images; transparency, 16-bit depth, orientation and color profile are kept.",
+        "densevit upscale photo.jpg --compare",
+    ),
+    "masks": Verb(
+        "masks:masks",
+        "Find the masks of objects: by boxes, by points, or of everything.",
+        "densevit masks street.jpg --model mobile-sam --box 40,60,300,400",
+    ),
+    "models": Verb(
+        "models:models",
+        "List all models: their cost, published scores, and where their weights are.",
+        "densevit models --json",
+    ),
+    "info": Verb(
+        "info:info",
+        "Describe a model or file: task, classes, sizes, cost, weights.",
+        "densevit info cls-b1-r224",
+    ),
+    "convert": Verb(
+        "convert:convert",
+        "Convert official or timm weights to densevit's .safetensors format.",
+        "densevit convert efficientvit_b1_r224.pt b1.safetensors",
+    ),
+    "eval": Verb(
+        "evaluate:evaluate",
+        "Measure a model's scores on a data set.",
+        "densevit eval seg-b0-camvid --data camvid:data/camvid",
+    ),
+    "train": Verb(
+        "train:train",
+        "Train a model by a recipe.",
+        "densevit train camvid --data data/camvid --out runs/camvid --steps 2000",
+        raw=True,
+    ),
+    "completion": Verb(
+        "completion:completion",
+        "Print the completion script of a shell.",
+        "densevit completion bash > ~/.local/share/bash-completion/completions/densevit",
+    ),
+}
 
 
-_add_verb("segment", segment.segment, segment.EXAMPLE)
-_add_verb("classify", classify.classify, classify.EXAMPLE)
-_add_verb("upscale", upscale.upscale, upscale.EXAMPLE)
-_add_verb("masks", masks.masks, masks.EXAMPLE)
-_add_verb("models", models.models, models.EXAMPLE)
-_add_verb("info", info.info, info.EXAMPLE)
-_add_verb("convert", convert.convert, convert.EXAMPLE)
-_add_verb("eval", evaluate.evaluate, evaluate.EXAMPLE)
-_add_verb("train", train.train, train.EXAMPLE)
-
-
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"densevit {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _accept_options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
-    ] = False,
-) -> None:
-    """Options before the verb."""
+def make_app() -> App:
+    """All verbs as one application of the command line library."""
+    app = App(
+        name="densevit",
+        help="EfficientViT for dense prediction: segmentation, super-resolution, masks and classification.",
+        version=f"densevit {__version__}",
+        help_format="plaintext",
+        result_action="return_value",
+        suppress_keyboard_interrupt=False,
+    )
+    for name, verb in VERBS.items():
+        app.command(
+            f"densevit.cli.{verb.function}",
+            name=name,
+            help=verb.help,
+            help_epilogue=f"EXAMPLE\n  {verb.example}",
+            **({"help_flags": ()} if verb.raw else {}),
+        )
+    return app
 
 
 def main() -> None:
@@ -64,10 +117,13 @@ def main() -> None:
     """
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("densevit").setLevel(logging.INFO)
+    tokens = [STDIN if token == "-" else token for token in sys.argv[1:]]
     try:
-        app()
+        make_app()(tokens, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        _exit_with(error, 2)
     except KeyboardInterrupt:
-        typer.echo("interrupted", err=True)
+        print("interrupted", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
         # the reader of our output closed it, as `head` does
@@ -85,5 +141,5 @@ def main() -> None:
 
 
 def _exit_with(error: Exception, code: int) -> NoReturn:
-    typer.echo(f"error: {one_line(error)}", err=True)
+    print(f"error: {one_line(error)}", file=sys.stderr)
     sys.exit(code)

@@ -6,111 +6,69 @@ import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
-
-import typer
+from typing import Annotated, Literal
 
 from densevit import imaging
-from densevit.cli.answer_images import MaxPixels, Row, Sources, answer_images
-from densevit.cli.options import (
-    Device,
-    Json,
-    ModelChoice,
-    Out,
-    Precision,
-    Runtime,
-    Weights,
-    WorkingSize,
-    load_model,
-)
+from densevit.cli.answer_images import Row, answer_images
+from densevit.cli.flags import Flag, make_verb
+from densevit.cli.options import Json, MaxPixels, ModelChoice, Out, Sources, load_model, parse_formats
 from densevit.cli.progress import progress_bar
 from densevit.core.errors import UsageError
 from densevit.imaging import Source
 from densevit.predict.everything import EverythingOptions
-from densevit.predict.model import Model
 from densevit.predict.segment_anything import SegmentAnything
-from densevit.tasks.mask_result import FORMATS, Format, MasksResult
+from densevit.runtimes.options import LoadOptions
+from densevit.tasks.mask_result import MasksResult
 from densevit.tasks.promptable import Scene
 
-Multimask = Literal["auto", "one", "three"]
-EXAMPLE = "densevit masks street.jpg --model mobile-sam --box 40,60,300,400 --box 310,80,500,390"
+Answer = Callable[[SegmentAnything, Scene], MasksResult]
+_SEVERAL = {"auto": None, "one": False, "three": True}
 
 
+@make_verb
 def masks(
     sources: Sources,
+    *,
     model: ModelChoice = "sam-l0",
-    weights: Weights = None,
-    runtime: Runtime = "auto",
-    precision: Precision = "auto",
-    device: Device = "auto",
-    size: WorkingSize = None,
     box: Annotated[
         list[str] | None,
-        typer.Option(
-            "--box", "-b", metavar="X0,Y0,X1,Y1", help="A box around an object, in pixels; may be repeated."
-        ),
+        "A box around an object, in pixels; may be repeated.",
+        Flag(("--box", "-b"), "X0,Y0,X1,Y1"),
     ] = None,
     point: Annotated[
         list[str] | None,
-        typer.Option(
-            "--point",
-            "-p",
-            metavar="X,Y[,0|1]",
-            help="A point on the object (1, the default) or on its background (0); may be repeated.",
-        ),
+        "A point on the object (1, the default) or on its background (0); may be repeated.",
+        Flag(("--point", "-p"), "X,Y[,0|1]"),
     ] = None,
-    everything: Annotated[bool, typer.Option("--everything", help="Segment everything.")] = False,
+    everything: Annotated[bool, "Segment everything."] = False,
     multimask: Annotated[
-        str, typer.Option("--multimask", help="one mask per prompt, three, or auto: three for a single point.")
+        Literal["auto", "one", "three"], "one mask per prompt, three, or auto: three for a single point."
     ] = "auto",
-    points_per_side: Annotated[
-        int, typer.Option("--points-per-side", help="Points per side of the grid of --everything.")
-    ] = 32,
-    crop_layers: Annotated[
-        int,
-        typer.Option("--crop-layers", help="Layers of crops that --everything adds for small objects."),
-    ] = 0,
     out: Out = Path("out"),
     formats: Annotated[
-        str, typer.Option("--format", "-f", help=f"Files to write, separated by commas: {', '.join(FORMATS)}.")
-    ] = "overlay",
+        str,
+        f"Files to write, separated by commas: {', '.join(MasksResult.formats)}.",
+        Flag(("--format", "-f")),
+    ] = MasksResult.default_format,
     max_pixels: MaxPixels = imaging.DEFAULT_MAX_PIXELS,
     as_json: Json = False,
+    options: EverythingOptions = EverythingOptions(),  # noqa: B008 - frozen
+    load: LoadOptions = LoadOptions(),  # noqa: B008 - frozen
 ) -> None:
     """Find the masks of objects: by boxes, by points, or of everything.
 
     All points belong to one object; every box is an object of its own.
     """
-    wanted = _parse_formats(formats)
-    if multimask not in get_args(Multimask):
-        raise UsageError(f"--multimask must be one of {', '.join(get_args(Multimask))}, got {multimask!r}")
+    wanted = parse_formats(formats, MasksResult)
     boxes = [_parse_numbers(text, "--box", "X0,Y0,X1,Y1", 4) for text in box or ()]
     points = [_parse_point(text) for text in point or ()]
     if everything == bool(boxes or points):
         raise UsageError("give boxes (--box), points (--point) or --everything; --help shows an example")
     if boxes and points:
         raise UsageError("--box and --point cannot be combined; run the command once for each")
-    options = EverythingOptions(points_per_side=points_per_side, crop_layers=crop_layers)
-    loaded: list[SegmentAnything] = []
+    several = _SEVERAL[multimask]
 
-    def load() -> Model[Any]:
-        model_in_use = load_model(
-            model,
-            weights=weights,
-            runtime=runtime,
-            precision=precision,
-            device=device,
-            size=size,
-            task="promptable",
-        )
-        assert isinstance(model_in_use, SegmentAnything)
-        loaded.append(model_in_use)
-        return model_in_use
-
-    several = {"auto": None, "one": False, "three": True}[multimask]
-
-    def answer(scene: Scene) -> MasksResult:
-        (sam,) = loaded
+    def answer(sam: SegmentAnything, scene: Scene) -> MasksResult:
         if everything:
             return _find_everything(sam, scene, options)
         if boxes:
@@ -121,7 +79,7 @@ def masks(
     answer_images(
         "masks",
         sources,
-        load,
+        partial(load_model, model, load, task="promptable"),
         partial(_finish, answer=answer, out=out, formats=wanted),
         _format_line,
         exclude=out,
@@ -144,9 +102,9 @@ def _find_everything(sam: SegmentAnything, scene: Scene, options: EverythingOpti
 
 
 def _finish(
-    source: Source, scene: Scene, *, answer: Callable[[Scene], MasksResult], out: Path, formats: list[Format]
+    model: SegmentAnything, source: Source, scene: Scene, *, answer: Answer, out: Path, formats: list[str]
 ) -> Row:
-    result = answer(scene)
+    result = answer(model, scene)
     written = result.save(out / source.stem, formats=formats)
     return {"written": [str(path) for path in written], **result.to_json()}
 
@@ -157,13 +115,6 @@ def _format_line(row: Row) -> str:
     written = row["written"]
     names = " ".join(written[:3]) + (f" and {len(written) - 3} more" if len(written) > 3 else "")
     return f"{names or row['source']}  {count} mask{'' if count == 1 else 's'}{best}"
-
-
-def _parse_formats(text: str) -> list[Format]:
-    wanted = [name.strip() for name in text.split(",") if name.strip()]
-    if not wanted or any(name not in FORMATS for name in wanted):
-        raise UsageError(f"--format must be some of {', '.join(FORMATS)}, separated by commas, got {text!r}")
-    return [form for form in FORMATS if form in wanted]
 
 
 def _parse_point(text: str) -> tuple[float, float, int]:

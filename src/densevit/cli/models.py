@@ -6,26 +6,25 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import typer
-
+from densevit.cli.flags import make_verb
 from densevit.cli.options import Json
 from densevit.metrics import find_metric_format, format_metric
 from densevit.zoo import ZOO, Entry
 
 _COLUMNS = ("name", "task", "parameters", "MACs", "at", "published", "weights", "licence")
-EXAMPLE = "densevit models --json"
 
 
-def models(as_json: Json = False) -> None:
+@make_verb
+def models(*, as_json: Json = False) -> None:
     """List all models: their cost, published scores, and where their weights are."""
     rows = [describe_entry(entry) for entry in ZOO.values()]
     if as_json:
-        typer.echo(json.dumps(rows, indent=1))
+        print(json.dumps(rows, indent=1))
         return
     lines = [_COLUMNS, *(_format_row(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(_COLUMNS))]
     for line in lines:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 def describe_entry(entry: Entry) -> dict[str, Any]:

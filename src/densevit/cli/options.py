@@ -3,91 +3,69 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
+from densevit.cli.flags import Flag
 from densevit.core.errors import UsageError
-from densevit.predict.loading import GRAPH_SUFFIX, RuntimeName, load
-from densevit.predict.model import Model
-from densevit.runtimes.base import Precision as RuntimePrecision
-from densevit.weights import WEIGHTS_SUFFIXES
-from densevit.zoo import find_model
+from densevit.runtimes.options import LoadOptions
+from densevit.runtimes.table import is_model_file
 
-ModelChoice = Annotated[str, typer.Option("--model", "-m", help="A model's name, or an ONNX or weights file.")]
-Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")]
-Weights = Annotated[
-    Path | None,
-    typer.Option("--weights", help="Weights file for the named model: official, timm's, or densevit's."),
-]
-Runtime = Annotated[str, typer.Option("--runtime", help="auto, openvino (CPU) or eager (PyTorch).")]
-Precision = Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
-WorkingSize = Annotated[
-    str | None,
-    typer.Option(
-        "--size",
-        help="Working size: native, short:S, long:S (or :S/M), exact:HxW, published. Default: the model's own.",
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+if TYPE_CHECKING:
+    from densevit.tasks.result import Result
+
+Sources = Annotated[list[str], "Images, folders, or patterns such as 'in/**/*.jpg'.", Flag(("sources",))]
+ModelChoice = Annotated[str, "A model's name, or an ONNX or weights file.", Flag(("--model", "-m"))]
+Out = Annotated[Path, "Folder for the results.", Flag(("--out", "-o"))]
+MaxPixels = Annotated[int, "Refuse larger images before they are decoded."]
+Json = Annotated[bool, "Print JSON on stdout.", Flag(("--json",))]
 
 
-VERBS = {
-    "segmentation": "segment",
-    "classification": "classify",
-    "super_resolution": "upscale",
-    "promptable": "masks",
-}
-"""Task -> the verb that runs it on images."""
-
-
-def load_model(
-    model: str,
-    *,
-    weights: Path | None,
-    runtime: str,
-    precision: str,
-    device: str,
-    size: str | None,
-    task: str | None = None,
-) -> Model[Any]:
-    """`densevit.load` with the options as the user gave them; it checks their values.
+def load_model(model: str, options: LoadOptions, *, task: str | None = None) -> Any:
+    """`densevit.load` for a verb.
 
     Args:
         model: name or file.
-        weights: as `densevit.load`.
-        runtime: as `densevit.load`.
-        precision: as `densevit.load`.
-        device: as `densevit.load`.
-        size: as `densevit.load`.
+        options: as the user gave them.
         task: the task that the verb needs, None for any.
 
     Raises:
         UsageError: the model has another task; the message names the right verb.
         DensevitError: as `densevit.load`.
     """
-    if not is_file_name(model):
+    # imported here: a help text does not need them
+    from densevit.predict.loading import load_with
+    from densevit.zoo import find_model
+
+    if not is_model_file(model):
         # before anything is downloaded
         _require_task(find_model(model).name, find_model(model).task, task)
-    loaded: Model[Any] = load(
-        model,
-        weights=weights,
-        runtime=cast("RuntimeName", runtime),
-        precision=cast("RuntimePrecision", precision),
-        device=device,
-        size=size,
-    )
+    loaded = load_with(model, options)
     _require_task(loaded.manifest.name, loaded.manifest.task, task)
     return loaded
 
 
-def is_file_name(model: str) -> bool:
-    """Whether a model is given as a file, and not by its name."""
-    return Path(model).suffix.lower() in (GRAPH_SUFFIX, *WEIGHTS_SUFFIXES)
+def parse_formats(text: str, kind: type[Result]) -> list[str]:
+    """The formats of a result in the order of its table, from "overlay,labels".
+
+    Raises:
+        UsageError: none, or an unknown one.
+    """
+    chosen = [part.strip() for part in text.split(",") if part.strip()]
+    if not chosen or (unknown := [part for part in chosen if part not in kind.formats]):
+        got = repr(unknown[0]) if chosen else repr(text)
+        raise UsageError(f"--format must be some of {', '.join(kind.formats)}, separated by commas, got {got}")
+    return [form for form in kind.formats if form in chosen]
+
+
+def check_max_pixels(max_pixels: int) -> None:
+    """Refuses a limit below one pixel."""
+    if max_pixels < 1:
+        raise UsageError(f"--max-pixels must be at least 1, got {max_pixels}")
 
 
 def _require_task(name: str, found: str, wanted: str | None) -> None:
+    from densevit.tasks.table import TASKS
+
     if wanted not in (None, found):
-        remedy = f"use densevit {VERBS[found]}" if found in VERBS else "no verb runs this task yet"
+        remedy = f"use densevit {TASKS[found].verb}" if found in TASKS else "no verb runs this task yet"
         raise UsageError(f"{name}: its task is {found}, this verb needs {wanted}; {remedy}")

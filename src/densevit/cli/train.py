@@ -2,70 +2,111 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import inspect
 import os
 import pkgutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
 
-import typer
-
+from densevit.cli.flags import Flag, make_verb, run_verb
 from densevit.core.errors import InputError, UsageError
 from densevit.core.messages import one_line
 from densevit.core.packages import require_torch
 from densevit.metrics import find_metric_format, format_metric
 
-EXAMPLE = "densevit train camvid --data data/camvid --out runs/camvid --set steps=2000"
+_HELP = """Usage: densevit train RECIPE --data DIR --out DIR [options of the recipe]
+
+Train a model by a recipe. Start it with torchrun to use several processes.
+
+RECIPE  A recipe's name, or a file FILE.py of your own.
+--list  List the recipes.
+
+densevit train RECIPE --help shows the options of a recipe.
+
+EXAMPLE
+  densevit train camvid --data data/camvid --out runs/camvid --steps 2000"""
 
 
-def train(
-    name: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's name, such as camvid, or FILE.py.")],
-    data: Annotated[Path | None, typer.Option("--data", help="Folder of the data set.")] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder for weights, checkpoints and logs.")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint in --out.")] = False,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change an option; may be repeated."),
-    ] = None,
-    show: Annotated[bool, typer.Option("--show", help="Print the options and exit.")] = False,
-) -> None:
-    """Train a model by a recipe.
-
-    Start it with torchrun to use several processes.
-    """
-    require_torch("training", extra="train")
-    from densevit.train.loop import fit
-    from densevit.train.options import with_settings
-
-    module = _import_recipe(name)
-    options = with_settings(_find_options_type(module)(), settings or [])
-    if show:
-        typer.echo("\n".join(f"{key}={value}" for key, value in vars(options).items()))
+@make_verb
+def train(*tokens: Annotated[str, "The recipe and its options.", Flag(raw=True)]) -> None:
+    """Train a model by a recipe."""
+    name, *rest = tokens or ("--help",)
+    if name in ("--help", "-h"):
+        print(_HELP)
         return
-    if data is None or out is None:
-        raise UsageError("a training needs --data and --out")
+    if name == "--list":
+        _list_recipes()
+        return
+    if name.startswith("-"):
+        raise UsageError(f"the recipe comes first: densevit train RECIPE {name} ...; densevit train --list")
+    require_torch("training", extra="train")
+    module = _import_recipe(name)
+    options = _find_options_type(module)()
+    example = f"densevit train {name} --data DIR --out RUN --steps {options.steps}"
+    help_text = inspect.cleandoc(module.__doc__ or "").partition("\n")[0]
+    run_verb(f"densevit train {name}", _make_run(module, options), rest, help_text=help_text, example=example)
+
+
+def _make_run(module: ModuleType, defaults: Any) -> Callable[..., None]:
+    """A function whose parameters are the options of a recipe."""
+
+    def run(
+        *,
+        data: Annotated[Path | None, "Folder of the data set."] = None,
+        out: Annotated[Path | None, "Folder for weights, checkpoints and logs.", Flag(("--out", "-o"))] = None,
+        resume: Annotated[bool, "Continue from the checkpoint in --out."] = False,
+        show: Annotated[bool, "Print the options and exit."] = False,
+        options: Any = defaults,
+    ) -> None:
+        if show:
+            print("\n".join(f"{key}={value}" for key, value in vars(options).items()))
+            return
+        if data is None or out is None:
+            raise UsageError("a training needs --data and --out")
+        _train(module, data, out, options, resume=resume)
+
+    run.__annotations__["options"] = type(defaults)
+    return run
+
+
+def _train(module: ModuleType, data: Path, out: Path, options: Any, *, resume: bool) -> None:
+    from densevit.train.loop import fit
+
     scores = fit(module.recipe(data, options), out, resume=resume)
     if os.environ.get("RANK", "0") != "0":
         return
     for key, value in scores.items():
-        typer.echo(f"{find_metric_format(key).title:>24}  {format_metric(key, value)}")
-    typer.echo(f"best weights: {out / 'best.safetensors'}")
+        print(f"{find_metric_format(key).title:>24}  {format_metric(key, value)}")
+    print(f"best weights: {out / 'best.safetensors'}")
+
+
+def _list_recipes() -> None:
+    """Names and what they train, from the first line of each file; nothing is imported, as that needs torch."""
+    names = _find_recipes()
+    width = max(map(len, names))
+    for name, path in names.items():
+        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        print(f"{name.ljust(width)}  {text.partition(chr(10))[0]}")
+
+
+def _find_recipes() -> dict[str, Path]:
+    from densevit import recipes
+
+    (folder,) = recipes.__path__
+    return {entry.name: Path(folder) / f"{entry.name}.py" for entry in pkgutil.iter_modules(recipes.__path__)}
 
 
 def _import_recipe(name: str) -> ModuleType:
-    from densevit import recipes
-
     if name.lower().endswith(".py"):
         module = _import_file(Path(name))
     else:
-        known = [entry.name for entry in pkgutil.iter_modules(recipes.__path__)]
-        if name not in known:
+        if name not in (known := _find_recipes()):
             raise UsageError(f"unknown recipe {name!r}; known: {', '.join(known)}; or give a file NAME.py")
         module = importlib.import_module(f"densevit.recipes.{name}")
     if not callable(getattr(module, "recipe", None)):

@@ -19,7 +19,6 @@ METADATA_KEY = "densevit"
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-TaskName = Literal["segmentation", "super_resolution", "promptable", "classification"]
 Padding = Literal["edge", "zero"]
 InputRange = Literal["0..255", "0..1", "normalized"]
 Layout = Literal["NHWC", "NCHW"]
@@ -44,13 +43,13 @@ class InputContract:
     layout: Layout
 
 
+USUAL_INPUT = InputContract("edge", "0..255", "NHWC")
+"""What the graphs of most tasks take."""
 INPUT_CONTRACTS: Mapping[str, InputContract] = {
-    "segmentation": InputContract("edge", "0..255", "NHWC"),
-    "classification": InputContract("edge", "0..255", "NHWC"),
     "super_resolution": InputContract("edge", "0..1", "NCHW"),
     "promptable": InputContract("zero", "normalized", "NCHW"),
 }
-"""What the graphs of each task take; a manifest that says anything else is of a later version."""
+"""What the graphs of other tasks take; a manifest that says anything else is of a later version."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ class Manifest:
     """
 
     name: str  # of the model, such as "seg-b0-camvid"
-    task: TaskName
+    task: str  # a key of tasks.table.TASKS
     architecture: str  # a key of the variant tables, such as "seg-b0"
     class_names: tuple[str, ...] = ()
     palette: tuple[tuple[int, int, int], ...] = ()  # RGB, one per class
@@ -119,23 +118,27 @@ class Manifest:
     golden: GoldenPair | None = None
 
     @property
+    def _input(self) -> InputContract:
+        return INPUT_CONTRACTS.get(self.task, USUAL_INPUT)
+
+    @property
     def padding(self) -> Padding:
         """See `InputContract`."""
-        return INPUT_CONTRACTS[self.task].padding
+        return self._input.padding
 
     @property
     def input_range(self) -> InputRange:
         """See `InputContract`."""
-        return INPUT_CONTRACTS[self.task].input_range
+        return self._input.input_range
 
     @property
     def layout(self) -> Layout:
         """See `InputContract`."""
-        return INPUT_CONTRACTS[self.task].layout
+        return self._input.layout
 
     def to_json(self) -> str:
         """One line of JSON, the same for equal manifests."""
-        contract = dataclasses.asdict(INPUT_CONTRACTS[self.task])
+        contract = dataclasses.asdict(self._input)
         return json.dumps({"format": FORMAT, **dataclasses.asdict(self), **contract}, sort_keys=True)
 
     @staticmethod

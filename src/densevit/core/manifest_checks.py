@@ -94,7 +94,7 @@ def _one_of(*allowed: str) -> Check:
 
 CHECKS: Mapping[str, Check] = {
     "name": is_text,
-    "task": _one_of("segmentation", "super_resolution", "promptable", "classification"),
+    "task": is_text,
     "architecture": is_text,
     "multi_scale": lambda value: isinstance(value, bool),
     "global_attention": lambda value: isinstance(value, bool),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 from densevit.core.classes import read_class_table
 from densevit.data.base import DataError, SegmentationSample, read_label_image, read_pair
@@ -30,6 +31,8 @@ class ADE20K:
     Raises:
         DataError: a folder is missing, an image has no labels, or it is the full ADE20K.
     """
+
+    task: ClassVar[str] = "segmentation"
 
     def __init__(self, root: Path, split: str) -> None:
         table = read_class_table("ade20k")

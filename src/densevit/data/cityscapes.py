@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 from densevit.core.classes import read_class_table
 from densevit.data.base import DataError, SegmentationSample, list_images, read_label_image, read_pair
@@ -28,6 +29,8 @@ class Cityscapes:
     Raises:
         DataError: a folder is missing, or an image has no labels.
     """
+
+    task: ClassVar[str] = "segmentation"
 
     def __init__(self, root: Path, split: str) -> None:
         table = read_class_table("cityscapes")

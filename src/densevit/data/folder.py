@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,8 @@ class FolderData:
     Raises:
         DataError: a folder is missing, an image has no mask, or the list of classes is invalid.
     """
+
+    task: ClassVar[str] = "segmentation"
 
     def __init__(self, root: Path, split: str) -> None:
         folder = require_folder(root, "images", layout=_LAYOUT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from densevit import imaging
 from densevit.data.base import DataError, HighResolutionSample, list_images
@@ -16,6 +17,8 @@ class HighResolution:
     Args:
         paths: the image files.
     """
+
+    task: ClassVar[str] = "super_resolution"
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = tuple(paths)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from densevit import imaging
 from densevit.data.base import ClassificationSample, DataError, list_images
@@ -25,6 +26,8 @@ class ImageNetFolder:
     Raises:
         DataError: a folder is missing, images are not in class folders, or only some folders are in `wnids`.
     """
+
+    task: ClassVar[str] = "classification"
 
     def __init__(self, root: Path, split: str, *, wnids: Sequence[str] | None = None) -> None:
         folder = require_folder(

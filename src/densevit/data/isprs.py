@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from densevit.core.classes import read_class_table
 from densevit.data.base import DataError, SegmentationSample, read_color_labels, read_pair, read_size
@@ -56,6 +57,8 @@ class IsprsData:
     Raises:
         DataError: a folder or a file is missing.
     """
+
+    task: ClassVar[str] = "segmentation"
 
     def __init__(self, root: Path, split: str, layout: IsprsLayout, *, eroded: bool | None = None) -> None:
         table = read_class_table(layout.data_set)

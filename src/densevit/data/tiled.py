@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from itertools import accumulate
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
@@ -60,6 +60,8 @@ class Tiled:
     Raises:
         UsageError: the tile or stride is not positive, or the stride leaves gaps.
     """
+
+    task: ClassVar[str] = "segmentation"
 
     def __init__(self, data: SizedData, tile_px: int, stride_px: int, *, once: bool = True) -> None:
         if not 1 <= stride_px <= tile_px:

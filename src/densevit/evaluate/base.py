@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from densevit.core.manifest import Manifest
-from densevit.core.processes import SingleProcess
+from densevit.core.processes import Processes, SingleProcess
 from densevit.data.tiled import Tiled
+from densevit.imaging import DEFAULT_MAX_PIXELS
 from densevit.runtimes.base import Runtime
+from densevit.tasks.base import Task
+from densevit.tasks.scoring import Scorer
 
 SINGLE_PROCESS = SingleProcess()
 Progress = Callable[[int, int], None]
@@ -37,23 +40,53 @@ def count_images(data: Sized) -> int:
     return data.images if isinstance(data, Tiled) else len(data)
 
 
-class Evaluable(Protocol):
-    """A loaded model: `densevit.predict.model.Model` is one."""
+class Samples(Protocol):
+    """A data set: samples by number."""
 
-    @property
-    def manifest(self) -> Manifest:
-        """Name, task, classes and sizes."""
+    def __len__(self) -> int:
+        """Number of samples."""
         ...
 
-    @property
-    def task(self) -> Any:
-        """Pre- and postprocessing, of the kind that the manifest names."""
+    def __getitem__(self, index: int) -> Any:
+        """Reads one sample."""
         ...
 
-    @property
-    def runtime(self) -> Runtime:
-        """Runs it."""
-        ...
+
+def evaluate_answers(
+    task: Task[Any],
+    runtime: Runtime,
+    data: Samples,
+    scorer: Scorer,
+    *,
+    progress: Progress = lambda done, total: None,
+    processes: Processes = SINGLE_PROCESS,
+) -> Evaluation:
+    """Answers every image of a data set as `Model.predict` does, and scores the results.
+
+    Args:
+        task: of the model.
+        runtime: of the model.
+        data: the data set.
+        scorer: of the task.
+        progress: called with (samples done, number of samples) of this process.
+        processes: the processes that share the data.
+
+    Raises:
+        InputError: as the scorer.
+        ProcessLostError: another process ended.
+    """
+    start = time.perf_counter()
+
+    def prepare(index: int) -> tuple[Any, Any]:
+        image, truth = scorer.open_sample(data[index])
+        return task.read(image, max_pixels=max(DEFAULT_MAX_PIXELS, image.size)), truth
+
+    share = range(processes.rank, len(data), processes.size)
+    for done, (image, truth) in enumerate(prefetch(prepare, share), start=1):
+        scorer.update(task.answer(image, runtime.run), truth)
+        progress(done, len(share))
+    metrics = scorer.compute(processes.sum(scorer.state()))
+    return Evaluation(metrics, count_images(data), time.perf_counter() - start)
 
 
 def prefetch(prepare: Callable[[int], Item], indices: Iterable[int]) -> Iterator[Item]:

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from densevit.core.classes import read_class_table, read_imagenet_wnids
 from densevit.core.errors import InputError
 from densevit.core.processes import Processes
-from densevit.data.base import ClassificationData
-from densevit.evaluate.base import SINGLE_PROCESS, Evaluation, Progress, count_images, prefetch
-from densevit.imaging import Placement
+from densevit.data.base import ClassificationData, ClassificationSample
+from densevit.evaluate.base import SINGLE_PROCESS, Evaluation, Progress, evaluate_answers
 from densevit.metrics import ClassificationScore
 from densevit.runtimes.base import Runtime
-from densevit.tasks.classification import Classification
+from densevit.tasks.base import Task
+from densevit.tasks.classification import ClassificationResult
 
 
 def evaluate_classification(
-    task: Classification,
+    task: Task[ClassificationResult],
     runtime: Runtime,
     data: ClassificationData,
     *,
+    class_names: tuple[str, ...],
     progress: Progress = lambda done, total: None,
     processes: Processes = SINGLE_PROCESS,
 ) -> Evaluation:
@@ -32,6 +33,7 @@ def evaluate_classification(
         task: of the model.
         runtime: of the model.
         data: images with one class each.
+        class_names: of the model.
         progress: called with (samples done, number of samples) of this process.
         processes: the processes that share the data.
 
@@ -39,23 +41,30 @@ def evaluate_classification(
         InputError: the classes of model and data differ, or there is no image.
         ProcessLostError: another process ended.
     """
-    classes = _match_classes(task.class_names, data.class_names)
-    score = ClassificationScore(len(task.class_names))
-    start = time.perf_counter()
+    classes = _match_classes(class_names, data.class_names)
+    scorer = _Scorer(classes, ClassificationScore(len(class_names)))
+    return evaluate_answers(task, runtime, data, scorer, progress=progress, processes=processes)
 
-    def prepare(index: int) -> tuple[int, dict[str, NDArray[Any]], Placement]:
-        sample = data[index]
-        return sample.label, *task.preprocess(sample.image)
 
-    share = range(processes.rank, len(data), processes.size)
-    for done, (label, tensors, placement) in enumerate(prefetch(prepare, share), start=1):
-        answer = task.postprocess(runtime.run("forward", tensors), placement)
-        score.update(answer.logits, classes[label])
-        progress(done, len(share))
-    score.counts = processes.sum(score.state())
-    if not len(data):
-        raise InputError("this data has no images; check the folder and the split")
-    return Evaluation(score.compute(), count_images(data), time.perf_counter() - start)
+class _Scorer:
+    def __init__(self, classes: list[int], score: ClassificationScore) -> None:
+        self._classes = classes
+        self._score = score
+
+    def open_sample(self, sample: ClassificationSample) -> tuple[NDArray[np.uint8], int]:
+        return sample.image, sample.label
+
+    def update(self, result: ClassificationResult, truth: int) -> None:
+        self._score.update(result.logits, self._classes[truth])
+
+    def state(self) -> NDArray[np.int64]:
+        return self._score.state()
+
+    def compute(self, counts: NDArray[np.int64]) -> dict[str, Any]:
+        if not counts.any():
+            raise InputError("this data has no images; check the folder and the split")
+        self._score.counts = counts
+        return self._score.compute()
 
 
 def _match_classes(model: tuple[str, ...], data: tuple[str, ...]) -> list[int]:

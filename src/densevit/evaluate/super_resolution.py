@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import time
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from densevit.core.errors import InputError
 from densevit.core.processes import Processes
-from densevit.data.base import HighResolutionData
-from densevit.evaluate.base import SINGLE_PROCESS, Evaluation, Progress, count_images, prefetch
-from densevit.imaging import Photo
+from densevit.data.base import HighResolutionData, HighResolutionSample
+from densevit.evaluate.base import SINGLE_PROCESS, Evaluation, Progress, evaluate_answers
 from densevit.metrics import SuperResolutionScore
 from densevit.runtimes.base import Runtime
-from densevit.tasks.base import Arrays
-from densevit.tasks.super_resolution import SuperResolution, crop_to_multiple, downscale
+from densevit.tasks.base import Task
+from densevit.tasks.super_resolution import SuperResolutionResult, crop_to_multiple, downscale
 
 
 def evaluate_super_resolution(
-    task: SuperResolution,
+    task: Task[SuperResolutionResult],
     runtime: Runtime,
     data: HighResolutionData,
     *,
+    scale: int,
     progress: Progress = lambda done, total: None,
     processes: Processes = SINGLE_PROCESS,
 ) -> Evaluation:
@@ -34,6 +34,7 @@ def evaluate_super_resolution(
         task: of the model.
         runtime: of the model.
         data: high-resolution images.
+        scale: of the model.
         progress: called with (samples done, number of samples) of this process.
         processes: the processes that share the data.
 
@@ -41,21 +42,27 @@ def evaluate_super_resolution(
         InputError: an image is too small for the scores, or there is no image.
         ProcessLostError: another process ended.
     """
-    score = SuperResolutionScore(border_px=task.scale)
-    start = time.perf_counter()
+    scorer = _Scorer(scale, SuperResolutionScore(border_px=scale))
+    return evaluate_answers(task, runtime, data, scorer, progress=progress, processes=processes)
 
-    def prepare(index: int) -> tuple[NDArray[np.uint8], Photo]:
-        high = crop_to_multiple(data[index].image, task.scale)
-        return high, Photo(downscale(high, task.scale))
 
-    def run(tensors: Arrays) -> Arrays:
-        return runtime.run("forward", tensors)
+class _Scorer:
+    def __init__(self, scale: int, score: SuperResolutionScore) -> None:
+        self._scale = scale
+        self._score = score
 
-    share = range(processes.rank, len(data), processes.size)
-    for done, (high, low) in enumerate(prefetch(prepare, share), start=1):
-        score.update(task.answer(low, run).image.astype(np.uint8, copy=False), high)
-        progress(done, len(share))
-    score.sums = processes.sum(score.state())
-    if not len(data):
-        raise InputError("this data has no images; check the folder and the split")
-    return Evaluation(score.compute(), count_images(data), time.perf_counter() - start)
+    def open_sample(self, sample: HighResolutionSample) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        high = crop_to_multiple(sample.image, self._scale)
+        return downscale(high, self._scale), high
+
+    def update(self, result: SuperResolutionResult, truth: NDArray[np.uint8]) -> None:
+        self._score.update(result.image.astype(np.uint8, copy=False), truth)
+
+    def state(self) -> NDArray[np.int64]:
+        return self._score.state()
+
+    def compute(self, counts: NDArray[np.int64]) -> dict[str, Any]:
+        if not counts.any():
+            raise InputError("this data has no images; check the folder and the split")
+        self._score.sums = counts
+        return self._score.compute()

@@ -7,6 +7,10 @@ run time. Nothing else in the models depends on sizes.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -14,11 +18,23 @@ from torch.nn import functional as F
 OPSET = 18
 """Of the operators named here; the exporter may raise it."""
 
+_with_onnx_operators: ContextVar[bool] = ContextVar("_with_onnx_operators", default=False)
+
+
+@contextmanager
+def use_onnx_operators() -> Iterator[None]:
+    """What is traced in this block names ONNX operators, and can become an ONNX file only."""
+    token = _with_onnx_operators.set(True)
+    try:
+        yield
+    finally:
+        _with_onnx_operators.reset(token)
+
 
 def to_tokens(x: Tensor, groups: int) -> Tensor:
     """(B, groups * d, h, w) -> (B, groups, d, h * w)."""
     batch, channels, height, width = x.shape
-    if not torch.onnx.is_in_onnx_export():
+    if not _with_onnx_operators.get():
         return x.reshape(batch, groups, channels // groups, height * width)
     shape = torch.tensor([0, groups, channels // groups, -1])
     return _operator("Reshape", (x, shape), like=x, shape=(batch, groups, channels // groups, height * width))
@@ -29,7 +45,7 @@ def to_map(tokens: Tensor, like: Tensor) -> Tensor:
     batch, groups, dimensions, _ = tokens.shape
     height, width = like.shape[-2:]
     channels = groups * dimensions
-    if not torch.onnx.is_in_onnx_export():
+    if not _with_onnx_operators.get():
         return tokens.reshape(batch, channels, height, width)
     sides = _sides(like)
     shape = _operator("Concat", (torch.tensor([0, channels]), sides), like=sides, shape=(4,), axis=0)
@@ -43,21 +59,21 @@ def reshape_dynamic(x: Tensor, shape: tuple[int, ...]) -> Tensor:
         x: any tensor.
         shape: with exactly one -1.
     """
-    if not torch.onnx.is_in_onnx_export():
+    if not _with_onnx_operators.get():
         return x.reshape(shape)
     return _operator("Reshape", (x, torch.tensor(shape)), like=x, shape=tuple(x.reshape(shape).shape))
 
 
 def resize_bicubic(x: Tensor, like: Tensor) -> Tensor:
     """(B, C, h, w) -> (B, C, H, W) of `like`: bicubic with a = -0.75 and half-pixel centers, no antialiasing."""
-    if not torch.onnx.is_in_onnx_export():
+    if not _with_onnx_operators.get():
         return F.interpolate(x, size=like.shape[-2:], mode="bicubic", align_corners=False)
     return _resize(x, like, "cubic", cubic_coeff_a=-0.75, nearest_mode="floor")
 
 
 def resize_bilinear(x: Tensor, like: Tensor) -> Tensor:
     """(B, C, h, w) -> (B, C, H, W) of `like`: bilinear with half-pixel centers, no antialiasing."""
-    if not torch.onnx.is_in_onnx_export():
+    if not _with_onnx_operators.get():
         return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
     return _resize(x, like, "linear")
 
@@ -86,7 +102,7 @@ def to_pixels(x: Tensor, scale: int, *, channels_last: bool = False) -> Tensor:
     """
     batch, depth, height, width = x.shape
     channels = depth // scale**2
-    if torch.onnx.is_in_onnx_export():
+    if _with_onnx_operators.get():
         shape = (batch, channels, height * scale, width * scale)
         mode = "DCR" if channels_last else "CRD"
         return _operator("DepthToSpace", (x,), like=x, shape=shape, blocksize=scale, mode=mode)

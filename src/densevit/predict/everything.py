@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
 from densevit.core.errors import UsageError
-from densevit.imaging import ImageSource, Size
+from densevit.imaging import Size
 from densevit.masks import RLE, encode_window, non_maximum_suppression
+from densevit.predict.decoding import propose
 from densevit.predict.grid import Crop, build_point_grid, generate_crops, touches_crop_edge
 from densevit.predict.proposals import Proposal, Sieve, Survivor
+from densevit.runtimes.base import Runtime
 from densevit.tasks.mask_result import Mask
 from densevit.tasks.promptable import Promptable, Scene
-from densevit.tasks.prompts import Prompts, convert_prompts
+from densevit.tasks.prompts import convert_prompts
 
 Progress = Callable[[int, int], None]
 
@@ -25,15 +27,19 @@ Progress = Callable[[int, int], None]
 class EverythingOptions:
     """Where to look and which masks to keep; defaults are those of Segment Anything's generator."""
 
-    points_per_side: int = 32  # of the grid over the whole image
-    pred_iou_threshold: float = 0.88  # masks with at most this predicted quality are dropped
-    stability_threshold: float = 0.95  # smallest share of a mask that stays when the threshold of the logits moves
-    stability_offset: float = 1.0  # by how much it moves, up and down
-    box_nms_threshold: float = 0.7  # largest overlap of boxes within a crop
-    crop_layers: int = 0  # layers of crops beyond the whole image, for small objects: 2x2, 4x4, ...
-    crop_nms_threshold: float = 0.7  # largest overlap of boxes between crops; smaller crops win
-    crop_overlap_ratio: float = 512 / 1500  # of the image's shorter side
-    crop_points_downscale: int = 1  # crops of layer n have points_per_side divided by the n-th power of this
+    points_per_side: Annotated[int, "Of the grid over the whole image."] = 32
+    pred_iou_threshold: Annotated[float, "Masks with at most this predicted quality are dropped."] = 0.88
+    stability_threshold: Annotated[
+        float, "Smallest share of a mask that stays when the threshold of the logits moves."
+    ] = 0.95
+    stability_offset: Annotated[float, "By how much it moves, up and down."] = 1.0
+    box_nms_threshold: Annotated[float, "Largest overlap of boxes within a crop."] = 0.7
+    crop_layers: Annotated[int, "Layers of crops beyond the whole image, for small objects: 2x2, 4x4, ..."] = 0
+    crop_nms_threshold: Annotated[float, "Largest overlap of boxes between crops; smaller crops win."] = 0.7
+    crop_overlap_ratio: Annotated[float, "Of the image's shorter side."] = 512 / 1500
+    crop_points_downscale: Annotated[
+        int, "Crops of layer n have points_per_side divided by the n-th power of this."
+    ] = 1
 
     def __post_init__(self) -> None:
         if not 1 <= self.points_per_side <= 512:
@@ -60,32 +66,20 @@ class EverythingOptions:
         return sum(4**layer * self.points_of(layer) ** 2 for layer in range(self.crop_layers + 1))
 
 
-class Prompted(Protocol):
-    """A promptable model: `densevit.predict.segment_anything.SegmentAnything` is one."""
-
-    @property
-    def task(self) -> Promptable:
-        """Pre- and postprocessing."""
-        ...
-
-    def encode(self, source: ImageSource) -> Scene:
-        """Embeds an image."""
-        ...
-
-    def propose(
-        self, scene: Scene, prompts: Prompts, *, least_score: float
-    ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.float32]]]:
-        """Masks of the prompts with a good one: their numbers, logits (n, 3, 256, 256), scores (n, 3)."""
-        ...
-
-
 def find_everything(
-    model: Prompted, scene: Scene, options: EverythingOptions, progress: Progress
+    task: Promptable,
+    runtime: Runtime,
+    encode: Callable[[NDArray[np.uint8]], Scene],
+    scene: Scene,
+    options: EverythingOptions,
+    progress: Progress,
 ) -> Iterator[Mask]:
     """Finds masks, best first within a crop; without further crops each one comes as soon as it is certain.
 
     Args:
-        model: answers points.
+        task: of a promptable model.
+        runtime: of the model; answers points.
+        encode: embeds a crop.
         scene: the image; with `crop_layers` it must hold the image itself.
         options: where to look and which masks to keep.
         progress: called with (points done, points in all).
@@ -105,20 +99,21 @@ def find_everything(
         progress(done, options.points_in_all)
 
     if len(crops) == 1:
-        yield from _search_crop(model, scene, crops[0], image, options, advance)
+        yield from _search_crop(task, runtime, scene, crops[0], image, options, advance)
         return
     found: list[Mask] = []
     for crop in crops:
         part = scene
         if crop.layer:
             assert scene.image is not None
-            part = model.encode(np.ascontiguousarray(scene.image[crop.y0 : crop.y1, crop.x0 : crop.x1]))
-        found += _search_crop(model, part, crop, image, options, advance)
+            part = encode(np.ascontiguousarray(scene.image[crop.y0 : crop.y1, crop.x0 : crop.x1]))
+        found += _search_crop(task, runtime, part, crop, image, options, advance)
     yield from _merge_crops(found, options.crop_nms_threshold)
 
 
 def _search_crop(
-    model: Prompted,
+    task: Promptable,
+    runtime: Runtime,
     scene: Scene,
     crop: Crop,
     image: Size,
@@ -127,9 +122,9 @@ def _search_crop(
 ) -> Iterator[Mask]:
     size = scene.placement.image
     points = build_point_grid(size, options.points_of(crop.layer))
-    proposals = _collect_proposals(model, scene, points, options, advance)
+    proposals = _collect_proposals(task, runtime, scene, points, options, advance)
     sieve = Sieve(
-        model.task.upsampling(scene.placement),
+        task.upsampling(scene.placement),
         options.stability_threshold,
         options.stability_offset,
         options.box_nms_threshold,
@@ -145,18 +140,19 @@ def _search_crop(
 
 
 def _collect_proposals(
-    model: Prompted,
+    task: Promptable,
+    runtime: Runtime,
     scene: Scene,
     points: NDArray[np.float64],
     options: EverythingOptions,
     advance: Callable[[int], None],
 ) -> list[Proposal]:
     prompts = convert_prompts(
-        scene.placement.image, model.task.content_in_frame(scene.placement), points=points[:, None]
+        scene.placement.image, task.content_in_frame(scene.placement), points=points[:, None]
     )
     found = []
     done = 0
-    for numbers, logits, scores in model.propose(scene, prompts, least_score=options.pred_iou_threshold):
+    for numbers, logits, scores in propose(runtime, scene, prompts, least_score=options.pred_iou_threshold):
         for row, column in np.argwhere(scores > options.pred_iou_threshold):
             proposal = Proposal.of(
                 logits[row, column],

@@ -10,15 +10,13 @@ from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar, overload
 
 import numpy as np
-from numpy.typing import NDArray
 
-from densevit import imaging
-from densevit.core.errors import InputError, UsageError
+from densevit.core.errors import InputError
 from densevit.core.manifest import Manifest
 from densevit.core.messages import one_line
-from densevit.imaging import DEFAULT_MAX_PIXELS, ImageError, ImageSource, Placement
+from densevit.imaging import DEFAULT_MAX_PIXELS, ImageError, ImageSource
 from densevit.runtimes.base import OutOfMemoryError, Runtime
-from densevit.tasks.base import Arrays, PiecewiseTask, Task
+from densevit.tasks.base import BatchError, Task
 
 Result = TypeVar("Result")
 
@@ -36,12 +34,12 @@ class Model(Generic[Result]):
         self.task = task
         self.runtime = runtime
         self.manifest = manifest
-        # the function that takes the image
-        self._function = next(iter(task.signatures))
 
     def __repr__(self) -> str:
         runtime = self.runtime
-        return f"Model({self.manifest.name}, {runtime.name}, {runtime.precision}, {runtime.device})"
+        return (
+            f"{type(self).__name__}({self.manifest.name}, {runtime.name}, {runtime.precision}, {runtime.device})"
+        )
 
     @overload
     def predict(self, source: ImageSource, *, max_pixels: int = ...) -> Result: ...
@@ -70,7 +68,7 @@ class Model(Generic[Result]):
                     raise result
                 results.append(result)
             return results
-        return self._infer(self._prepare(source, max_pixels))
+        return self._answer(self._read(source, max_pixels))
 
     def predict_batch(
         self, sources: Sequence[ImageSource], *, max_pixels: int = DEFAULT_MAX_PIXELS
@@ -85,26 +83,15 @@ class Model(Generic[Result]):
             ImageError: as `predict`.
             UsageError: working sizes that differ, or a task that runs its network image by image.
         """
-        prepared = [self._prepare(source, max_pixels) for source in sources]
-        if not prepared:
-            return []
-        if any(entry.placement is None for entry in prepared):
-            name, task = self.manifest.name, self.manifest.task
-            raise UsageError(f"{name}: a {task} model takes images one by one; use stream")
-        shapes = {name: {entry.tensors[name].shape for entry in prepared} for name in prepared[0].tensors}
-        if wrong := [seen for seen in shapes.values() if len(seen) > 1]:
-            raise UsageError(f"images of one batch must have one working size, got {sorted(wrong[0])}; use stream")
-        names = ", ".join(entry.name for entry in prepared)
+        read = [self._read(source, max_pixels) for source in sources]
         advice = self.task.memory_advice
-        with _name_image(names, advice if len(prepared) == 1 else f"use fewer images in a batch, or {advice}"):
-            raw = self._run({name: np.concatenate([e.tensors[name] for e in prepared]) for name in shapes})
-        results = []
-        for index, entry in enumerate(prepared):
-            assert entry.placement is not None
-            with _name_image(entry.name, advice):
-                part = {name: array[index : index + 1] for name, array in raw.items()}
-                results.append(self.task.postprocess(part, entry.placement, entry.image))
-        return results
+        if len(read) > 1:
+            advice = f"use fewer images in a batch, or {advice}"
+        try:
+            with explain_memory(", ".join(entry.name for entry in read), advice):
+                return self.task.answer_batch([entry.image for entry in read], self.runtime.run)
+        except BatchError as error:
+            raise ImageError(f"{read[error.index].name}: {one_line(error)}") from error
 
     def stream(
         self, sources: Iterable[ImageSource], *, max_pixels: int = DEFAULT_MAX_PIXELS, prefetch: int = 3
@@ -119,7 +106,7 @@ class Model(Generic[Result]):
         Yields:
             A result, or the error of an image that cannot be used. Any other error ends the stream.
         """
-        waiting: deque[Future[_Prepared]] = deque()
+        waiting: deque[Future[_Read]] = deque()
         remaining = iter(sources)
         with ThreadPoolExecutor(1, thread_name_prefix="densevit-read") as reader:
             try:
@@ -127,11 +114,11 @@ class Model(Generic[Result]):
                     while len(waiting) <= max(0, prefetch) and (source := next(remaining, _END)) is not _END:
                         # a caller may fill the same array again: what counts is what it holds now
                         held = source.copy() if isinstance(source, np.ndarray) else source
-                        waiting.append(reader.submit(self._prepare, held, max_pixels))
+                        waiting.append(reader.submit(self._read, held, max_pixels))
                     if not waiting:
                         return
                     try:
-                        yield self._infer(waiting.popleft().result())
+                        yield self._answer(waiting.popleft().result())
                     except ImageError as error:
                         yield error
             finally:
@@ -139,44 +126,19 @@ class Model(Generic[Result]):
                 for future in waiting:
                     future.cancel()
 
-    def logits(self, source: ImageSource, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[np.float32]:
-        """The network's output for the padded working image, before any postprocessing.
+    def _read(self, source: Any, max_pixels: int) -> _Read:
+        name = name_source(source)
+        with name_image(name, self.task.memory_advice):
+            return _Read(name, self.task.read(source, max_pixels=max_pixels))
 
-        Returns:
-            float32, (classes, h, w) for segmentation and (classes,) for classification.
+    def _answer(self, read: _Read) -> Result:
+        with name_image(read.name, self.task.memory_advice):
+            return self.task.answer(read.image, self.runtime.run)
 
-        Raises:
-            ImageError: as `predict`.
-            UsageError: the model gives no logits.
-        """
-        if "logits" not in {spec.name for spec in self.task.signatures[self._function].outputs}:
-            raise UsageError(f"{self.manifest.name}: a {self.manifest.task} model gives no logits; use predict")
-        prepared = self._prepare(source, max_pixels)
-        with _name_image(prepared.name, self.task.memory_advice):
-            logits: NDArray[np.float32] = self.runtime.run(self._function, prepared.tensors)["logits"][0]
-        return logits
 
-    def _prepare(self, source: Any, max_pixels: int) -> _Prepared:
-        name = one_line(source) if isinstance(source, (str, Path)) else type(source).__name__
-        advice = self.task.memory_advice
-        # what cannot be read is named by the reader already
-        with explain_memory(name, advice):
-            if isinstance(self.task, PiecewiseTask):
-                return _Prepared(name, self.task.read(source, max_pixels=max_pixels), {}, None)
-            image = imaging.read(source, max_pixels=max_pixels)
-        with _name_image(name, advice):
-            return _Prepared(name, image, *self.task.preprocess(image))
-
-    def _infer(self, prepared: _Prepared) -> Result:
-        with _name_image(prepared.name, self.task.memory_advice):
-            if prepared.placement is None:
-                assert isinstance(self.task, PiecewiseTask)
-                answer: Result = self.task.answer(prepared.image, self._run)
-                return answer
-            return self.task.postprocess(self._run(prepared.tensors), prepared.placement, prepared.image)
-
-    def _run(self, tensors: Arrays) -> Arrays:
-        return self.runtime.run(self._function, tensors)
+def name_source(source: Any) -> str:
+    """What messages call an image: its path, or the type of what was given."""
+    return one_line(source) if isinstance(source, (str, Path)) else type(source).__name__
 
 
 @contextmanager
@@ -189,7 +151,7 @@ def explain_memory(name: str, advice: str) -> Iterator[None]:
 
 
 @contextmanager
-def _name_image(name: str, advice: str) -> Iterator[None]:
+def name_image(name: str, advice: str) -> Iterator[None]:
     """Puts the image's name in front of what is wrong with the image. Everything else passes: it is a bug."""
     with explain_memory(name, advice):
         try:
@@ -200,13 +162,11 @@ def _name_image(name: str, advice: str) -> Iterator[None]:
             raise ImageError(f"{name}: {one_line(error)}") from error
 
 
-class _Prepared(NamedTuple):
-    """An image on its way to the network."""
+class _Read(NamedTuple):
+    """An image that has been read, with the name of its source for messages."""
 
     name: str
     image: Any
-    tensors: dict[str, NDArray[Any]]
-    placement: Placement | None  # None: the task itself prepares what it runs
 
 
 _END = object()

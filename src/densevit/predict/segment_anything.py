@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, overload
 
@@ -10,27 +10,44 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from densevit.core.errors import UsageError
-from densevit.imaging import DEFAULT_MAX_PIXELS, ImageSource
+from densevit.core.manifest import Manifest
+from densevit.imaging import DEFAULT_MAX_PIXELS, ImageError, ImageSource
+from densevit.predict.decoding import decode
 from densevit.predict.everything import EverythingOptions, find_everything
 from densevit.predict.model import Model, explain_memory
-from densevit.tasks.base import check_finite
+from densevit.runtimes.base import Runtime
 from densevit.tasks.mask_result import Mask, MasksResult
 from densevit.tasks.promptable import Promptable, Scene
-from densevit.tasks.prompts import Prompts, convert_prompts, select_masks
+from densevit.tasks.prompts import convert_prompts
 
-PROMPTS_AT_ONCE = 32
-"""Decoded in one call of the runtime; each needs about 20 MB."""
 IMAGES_AT_ONCE = 4
 """Embedded in one call of the runtime."""
 
 
-class SegmentAnything(Model[Any]):
+class SegmentAnything:
     """A promptable model; it keeps no state, the caller keeps the scene.
 
-    `stream` and `predict_batch` take no prompts and give scenes.
+    Args:
+        task: an image becomes a scene.
+        runtime: runs the image encoder and the mask decoder.
+        manifest: of the model.
     """
 
-    task: Promptable
+    def __init__(self, task: Promptable, runtime: Runtime, manifest: Manifest) -> None:
+        self.task = task
+        self.runtime = runtime
+        self.manifest = manifest
+        self._encoder: Model[Scene] = Model(task, runtime, manifest)
+
+    def __repr__(self) -> str:
+        runtime = self.runtime
+        return f"SegmentAnything({self.manifest.name}, {runtime.name}, {runtime.precision}, {runtime.device})"
+
+    def stream(
+        self, sources: Iterable[ImageSource], *, max_pixels: int = DEFAULT_MAX_PIXELS, prefetch: int = 3
+    ) -> Iterator[Scene | ImageError]:
+        """Scenes in the order of the sources; see `Model.stream`."""
+        return self._encoder.stream(sources, max_pixels=max_pixels, prefetch=prefetch)
 
     @overload
     def encode(self, source: ImageSource, *, max_pixels: int = ...) -> Scene: ...
@@ -51,15 +68,13 @@ class SegmentAnything(Model[Any]):
             ImageError: an image cannot be read or used.
         """
         if not isinstance(source, list):
-            (scene,) = self.predict_batch([source], max_pixels=max_pixels)
-            assert isinstance(scene, Scene)
-            return scene
+            return self._encoder.predict(source, max_pixels=max_pixels)
         scenes: list[Scene] = []
         for first in range(0, len(source), IMAGES_AT_ONCE):
-            scenes += self.predict_batch(source[first : first + IMAGES_AT_ONCE], max_pixels=max_pixels)
+            scenes += self._encoder.predict_batch(source[first : first + IMAGES_AT_ONCE], max_pixels=max_pixels)
         return scenes
 
-    def predict(  # type: ignore[override]
+    def predict(
         self,
         source: ImageSource | Scene,
         *,
@@ -110,7 +125,7 @@ class SegmentAnything(Model[Any]):
         found: list[Mask] = []
         kept: list[NDArray[np.float32]] = []
         with self._explain_memory(scene):
-            for first, logits, scores in self.decode(scene, prompts, multimask=several):
+            for first, logits, scores in decode(self.runtime, scene, prompts, multimask=several):
                 if keep_logits:
                     kept.append(logits.reshape(-1, *logits.shape[2:]))
                 for index in np.ndindex(scores.shape):
@@ -119,55 +134,6 @@ class SegmentAnything(Model[Any]):
         size = scene.placement.image
         stacked = _stack(kept) if keep_logits else None
         return MasksResult(tuple(found), size, scene.image, stacked)
-
-    def decode(
-        self, scene: Scene, prompts: Prompts, *, multimask: bool
-    ) -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.float32]]]:
-        """The outputs of the decoder, some prompts at a time, so that memory does not grow with their number.
-
-        Args:
-            scene: of the prompts.
-            prompts: in the frame.
-            multimask: whether to give three masks per prompt.
-
-        Yields:
-            Number of the first prompt, logits (n, M, 256, 256), predicted intersection over union (n, M).
-
-        Raises:
-            InputError: scores that are not finite.
-        """
-        function = "decode_masks" if prompts.masks is None else "refine_masks"
-        embedding = scene.embedding[None]
-        for first, count in _split(len(prompts)):
-            tensors = {"embedding": embedding, **prompts.tensors(first, count)}
-            raw = self.runtime.run(function, tensors)
-            check_finite(raw["scores"])
-            yield first, *select_masks(raw, multimask=multimask)
-
-    def propose(
-        self, scene: Scene, prompts: Prompts, *, least_score: float
-    ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.float32]]]:
-        """The outputs of the decoder for only those prompts that have a good mask, some prompts at a time.
-
-        Args:
-            scene: of the prompts.
-            prompts: points and boxes in the frame, no masks.
-            least_score: a prompt is left out if none of its three masks scores higher.
-
-        Yields:
-            Numbers of the prompts that are kept, at least one each time; their logits (n, 3, 256, 256) and scores
-            (n, 3).
-        """
-        least = np.array([least_score], np.float32)
-        for first, count in _split(len(prompts)):
-            tensors = {"embedding": scene.embedding[None], **prompts.tensors(first, count)}
-            raw = self.runtime.run("propose_masks", {**tensors, "least_score": least})
-            check_finite(raw["scores"])
-            scores = raw["scores"][:, 1:]
-            good = scores.max(axis=1) > least
-            good[0] = True
-            (rows,) = np.nonzero(good)
-            yield first + rows, raw["masks"][:, 1:], scores[rows]
 
     def everything(
         self,
@@ -200,18 +166,10 @@ class SegmentAnything(Model[Any]):
         self, scene: Scene, options: EverythingOptions, progress: Callable[[int, int], None]
     ) -> Iterator[Mask]:
         with self._explain_memory(scene):
-            yield from find_everything(self, scene, options, progress)
+            yield from find_everything(self.task, self.runtime, self.encode, scene, options, progress)
 
     def _explain_memory(self, scene: Scene) -> AbstractContextManager[None]:
         return explain_memory(f"image of {scene.placement.image}", self.task.memory_advice)
-
-
-def _split(prompts: int) -> Iterator[tuple[int, int]]:
-    """(first, count) of parts, large and about equal: a runtime is fastest with shapes that it has compiled."""
-    parts = -(-prompts // PROMPTS_AT_ONCE)
-    size = -(-prompts // parts) if parts else 1
-    for first in range(0, prompts, size):
-        yield first, min(size, prompts - first)
 
 
 def _stack(logits: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:

@@ -1,6 +1,6 @@
 """EfficientViT-B0 on CamVid, from random weights.
 
-    densevit train camvid --data DIR --out RUN --set steps=9000 --set teacher=efficientvit_seg_b0_cityscapes.pt
+    densevit train camvid --data DIR --out RUN --steps 9000 --teacher efficientvit_seg_b0_cityscapes.pt
 
 DIR holds `train/`, `trainannot/`, `val/` and `valannot/`. Images are upscaled by two (short side 720), because a
 network with output stride 8 would miss poles and signs at the native size. The teacher, an official Cityscapes
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import nn
@@ -57,20 +57,25 @@ class CamVidOptions(Options):
     """Options of the loop and of this recipe."""
 
     steps: int = 12_000
-    architecture: str = "seg-b0"  # a key of variants.SEGMENTATION
-    crop: tuple[int, int] = (384, 512)  # (height, width) in pixels of the network's input
-    scale: tuple[float, float] = (0.5, 2.0)  # range of the random resize factor, on top of `enlargement`
-    enlargement: float = 2.0  # resize factor of the images (360 x 480) in training and validation
-    color: float = 0.4  # largest relative change of brightness, contrast, saturation, gamma
-    loss: Literal["cross_entropy", "hard_pixels"] = "cross_entropy"
-    class_weights: bool = True  # 1 / log(1.1 + share)
-    dice: float = 0.5  # weight of the soft Dice term
-    teacher: str = ""  # official Cityscapes checkpoint, "" without
-    distillation: float = 1.0  # weight of the divergence from the teacher
-    unlabeled: str = (
-        ""  # folder of unlabeled images, on which the teacher trains the classifier itself; "" without
+    architecture: Annotated[str, "A key of variants.SEGMENTATION."] = "seg-b0"
+    crop: Annotated[tuple[int, int], "(height, width) in pixels of the network's input."] = (384, 512)
+    scale: Annotated[tuple[float, float], "Range of the random resize factor, on top of `enlargement`."] = (
+        0.5,
+        2.0,
     )
-    start: str = ""  # initial weights in densevit's .safetensors format, "" for random weights
+    enlargement: Annotated[float, "Resize factor of the images (360 x 480) in training and validation."] = 2.0
+    color: Annotated[float, "Largest relative change of brightness, contrast, saturation, gamma."] = 0.4
+    loss: Annotated[
+        Literal["cross_entropy", "hard_pixels"], "Of all pixels, or of those that the network finds hard."
+    ] = "cross_entropy"
+    class_weights: Annotated[bool, "1 / log(1.1 + share)."] = True
+    dice: Annotated[float, "Weight of the soft Dice term."] = 0.5
+    teacher: Annotated[str, 'Official Cityscapes checkpoint, "" without.'] = ""
+    distillation: Annotated[float, "Weight of the divergence from the teacher."] = 1.0
+    unlabeled: Annotated[
+        str, 'Folder of unlabeled images, on which the teacher trains the classifier itself; "" without.'
+    ] = ""
+    start: Annotated[str, "Initial weights in densevit's .safetensors format; random ones without."] = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -80,9 +85,7 @@ class CamVidOptions(Options):
         if not 0.25 <= self.enlargement <= 8:
             raise UsageError(f"enlargement must be in [0.25, 8], got {self.enlargement}")
         if self.unlabeled and not self.teacher:
-            raise UsageError(
-                "unlabeled images need a teacher: --set teacher=FILE, an official Cityscapes checkpoint"
-            )
+            raise UsageError("unlabeled images need a teacher: --teacher FILE, an official Cityscapes checkpoint")
         if self.dice < 0 or self.distillation < 0:
             raise UsageError("dice and distillation are weights and must not be negative")
 
@@ -152,7 +155,9 @@ class _Validation:
     def __call__(self, averaged: nn.Module) -> dict[str, float]:
         assert isinstance(averaged, SegmentationTrainee)
         runtime = EagerRuntime(averaged.network, self.manifest, device=self.device)
-        metrics = evaluate_segmentation(make_segmentation_task(self.manifest), runtime, self.data).metrics
+        task = make_segmentation_task(self.manifest)
+        names = self.manifest.class_names
+        metrics = evaluate_segmentation(task, runtime, self.data, class_names=names).metrics
         per_class = {f"iou/{name}": value for name, value in metrics["iou_per_class"].items() if value is not None}
         return {"miou": metrics["miou"], "pixel_accuracy": metrics["pixel_accuracy"], **per_class}
 

@@ -1,6 +1,6 @@
 """An image encoder for Segment Anything learns a teacher's embeddings: EfficientViT-SAM's first stage.
 
-    densevit train sam_distill --data DIR --out RUN --set teacher=mobile_sam.pt
+    densevit train sam_distill --data DIR --out RUN --teacher mobile_sam.pt
 
 DIR holds `train/` and `val/` with any images, also in sub-folders; annotations are not needed. The teacher is the
 weights file of any promptable model. It embeds every image once before the training starts; `cache` keeps the
@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import nn
@@ -53,18 +53,20 @@ class DistillOptions(Options):
     learning_rate: float = 2e-3
     warmup_steps: int = 100
     ema_decay: float = 0.999
-    architecture: str = "sam-b1"  # a key of variants.PROMPTABLE
-    teacher: str = ""  # weights file of a promptable model; required
-    teacher_precision: Literal["fp32", "bf16"] = (
-        "fp32"  # precision of its forward pass; embeddings are stored in fp16
-    )
-    start: str = ""  # weights file of any task, whose backbone initializes the student; "" for random weights
+    architecture: Annotated[str, "A key of variants.PROMPTABLE."] = "sam-b1"
+    teacher: Annotated[str, "Weights file of a promptable model; required."] = ""
+    teacher_precision: Annotated[
+        Literal["fp32", "bf16"], "Precision of its forward pass; embeddings are stored in fp16."
+    ] = "fp32"
+    start: Annotated[
+        str, 'Weights file of any task, whose backbone initializes the student; "" for random weights.'
+    ] = ""
     loss: Literal["l2", "smooth_l1"] = "l2"
-    cosine: float = 0.0  # weight of the cosine distance between the embeddings
-    padding: float = 0.1  # weight of cells beyond the image in the loss
-    flip: bool = True  # use every image mirrored as well; the teacher embeds it twice
-    cache: str = ""  # folder for the teacher's embeddings, "" for DIR/embeddings
-    boxes: str = ""  # COCO folder; its "val" adds the score "iou" for box prompts
+    cosine: Annotated[float, "Weight of the cosine distance between the embeddings."] = 0.0
+    padding: Annotated[float, "Weight of cells beyond the image in the loss."] = 0.1
+    flip: Annotated[bool, "Use every image mirrored as well; the teacher embeds it twice."] = True
+    cache: Annotated[str, "Folder for the teacher's embeddings; empty for DIR/embeddings."] = ""
+    boxes: Annotated[str, 'COCO folder; its "val" adds the score "iou" for box prompts.'] = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -78,7 +80,7 @@ class DistillOptions(Options):
 def recipe(data: Path, options: DistillOptions) -> Training:
     """Builds the training; `data` holds `train/` and `val/`."""
     if not options.teacher:
-        raise UsageError("a distillation needs a teacher: --set teacher=FILE, such as mobile_sam.pt")
+        raise UsageError("a distillation needs a teacher: --teacher FILE, such as mobile_sam.pt")
     torch.manual_seed(options.seed)
     device = training_device(options.device)
     if options.threads:

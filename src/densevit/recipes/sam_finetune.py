@@ -1,10 +1,10 @@
 """End-to-end training of a promptable model on masks of objects: EfficientViT-SAM's second stage.
 
-    densevit train sam_finetune --data DIR --out RUN --set start=efficientvit_sam_l0.pt
+    densevit train sam_finetune --data DIR --out RUN --start efficientvit_sam_l0.pt
 
-DIR has the layout of COCO, or with `--set kind=lvis` or `kind=sa1b` that of LVIS or SA-1B, with the splits "train"
+DIR has the layout of COCO, or with `--kind lvis` or `kind=sa1b` that of LVIS or SA-1B, with the splits "train"
 and "val"; for SA-1B these are sub-folders `train/` and `val/`. `start` is the weights file of a promptable model:
-an official one, or the result of the recipe sam_distill (with `--set architecture=sam-b1`, its default).
+an official one, or the result of the recipe sam_distill (with `--architecture sam-b1`, its default).
 
 As in the released training (arXiv 2402.05008; github.com/mit-han-lab/efficientvit): random prompts, boxes or
 points, one mask or three; AdamW without warm-up; learning rate 8e-7 (4e-7 for the XL models) per rank with 4
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import nn
@@ -52,17 +52,21 @@ class FinetuneOptions(Options):
     warmup_steps: int = 0
     clip_norm: float = 2.0
     ema_decay: float = 0.999
-    kind: Literal["coco", "sa1b", "lvis"] = "coco"  # kind of the data
-    architecture: str = "sam-l0"  # a key of variants.PROMPTABLE
-    start: str = ""  # weights file of this architecture, official or densevit's; required unless `scratch`
-    scratch: bool = False  # start from random weights instead
-    trained: Literal["all", "encoder", "decoder"] = "all"  # decoder: everything except the image encoder
-    masks: int = 64  # largest number of objects per image
-    boxes: float = 0.5  # share of images with box prompts, the others get points
-    points: int = 10  # largest number of points per object
-    multimask: float = 0.5  # share of steps that train the three masks for ambiguous prompts
-    flip: bool = True  # mirror an image with probability 0.5
-    val_images: int = 500  # number of images to validate on, 0 for all
+    kind: Annotated[Literal["coco", "sa1b", "lvis"], "Kind of the data."] = "coco"
+    architecture: Annotated[str, "A key of variants.PROMPTABLE."] = "sam-l0"
+    start: Annotated[
+        str, "Weights file of this architecture, official or densevit's; required unless `scratch`."
+    ] = ""
+    scratch: Annotated[bool, "Start from random weights instead."] = False
+    trained: Annotated[Literal["all", "encoder", "decoder"], "Decoder: everything except the image encoder."] = (
+        "all"
+    )
+    masks: Annotated[int, "Largest number of objects per image."] = 64
+    boxes: Annotated[float, "Share of images with box prompts, the others get points."] = 0.5
+    points: Annotated[int, "Largest number of points per object."] = 10
+    multimask: Annotated[float, "Share of steps that train the three masks for ambiguous prompts."] = 0.5
+    flip: Annotated[bool, "Mirror an image with probability 0.5."] = True
+    val_images: Annotated[int, "Number of images to validate on, 0 for all."] = 500
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -109,9 +113,7 @@ def recipe(data: Path, options: FinetuneOptions) -> Training:
 def _load_start(options: FinetuneOptions) -> tuple[PromptableModel, Manifest]:
     """Loads or builds the initial model, with its manifest."""
     if bool(options.start) == options.scratch:
-        raise UsageError(
-            "finetuning starts from either weights or random weights: --set start=FILE, or --set scratch=true"
-        )
+        raise UsageError("finetuning starts from either weights or random weights: --start FILE, or --scratch")
     if options.scratch:
         network, manifest = build(PROMPTABLE[options.architecture]), find_model(options.architecture).manifest()
     else:
@@ -120,7 +122,7 @@ def _load_start(options: FinetuneOptions) -> tuple[PromptableModel, Manifest]:
     if not isinstance(network, PromptableModel):
         raise UsageError(f"{held}; give the weights of a promptable model")
     if manifest.architecture != options.architecture:
-        raise UsageError(f"{held}; pass --set architecture={manifest.architecture}")
+        raise UsageError(f"{held}; pass --architecture {manifest.architecture}")
     return network, manifest
 
 

@@ -3,7 +3,7 @@
     densevit train sr_x2 --data DIR --out RUN
 
 DIR holds `train/` and `val/` with high-resolution images, also in sub-folders; MATLAB's antialiased bicubic
-downscales them. The scores on `val/` decide which weights are kept. A teacher is optional: `--set teacher=FOLDER`
+downscales them. The scores on `val/` decide which weights are kept. A teacher is optional: `--teacher FOLDER`
 names a folder with a better model's upscaled images (`benchmarks/peers.py` writes one), which make up half of the
 loss.
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import nn
@@ -48,14 +48,16 @@ class SuperResolutionOptions(Options):
     warmup_steps: int = 100
     ema_decay: float = 0.999
     validate_every: int = 1000
-    architecture: str = "sr-x2"  # a key of variants.SUPER_RESOLUTION
-    crop: int = 48  # side of the crops in pixels of the low resolution, a multiple of 16
-    copies: tuple[float, ...] = (1.0,)  # every image is used once per factor, downscaled by it
+    architecture: Annotated[str, "A key of variants.SUPER_RESOLUTION."] = "sr-x2"
+    crop: Annotated[int, "Side of the crops in pixels of the low resolution, a multiple of 16."] = 48
+    copies: Annotated[tuple[float, ...], "Every image is used once per factor, downscaled by it."] = (1.0,)
     loss: Literal["l1", "l2"] = "l1"
-    frequency: float = 0.0  # weight of the distance between the spectra
-    teacher: str = ""  # folder of a better model's upscaled images, PNGs of the same names; "" without
-    distillation: float = 0.5  # share of the distance from the teacher's images in the loss
-    start: str = ""  # initial weights in densevit's .safetensors format, "" for random weights
+    frequency: Annotated[float, "Weight of the distance between the spectra."] = 0.0
+    teacher: Annotated[
+        str, "Folder of a better model's upscaled images, PNGs of the same names;; empty without."
+    ] = ""
+    distillation: Annotated[float, "Share of the distance from the teacher's images in the loss."] = 0.5
+    start: Annotated[str, "Initial weights in densevit's .safetensors format; empty for random weights."] = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -116,7 +118,7 @@ class _Validation:
     def __call__(self, averaged: nn.Module) -> dict[str, float]:
         runtime = EagerRuntime(averaged, self.manifest, device=self.device)
         task = make_super_resolution_task(self.manifest)
-        return evaluate_super_resolution(task, runtime, self.data).metrics
+        return evaluate_super_resolution(task, runtime, self.data, scale=task.scale).metrics
 
 
 def _save(averaged: nn.Module, path: Path, manifest: Manifest, scores: dict[str, float]) -> None:

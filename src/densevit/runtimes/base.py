@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 from numpy.typing import NDArray
 
-from densevit.core.errors import UnavailableError, UsageError
+from densevit.core.errors import InputError, UnavailableError, UsageError
 from densevit.core.manifest import Manifest
 from densevit.core.messages import first_line
 from densevit.tasks.base import Signature
@@ -31,6 +31,10 @@ _OUT_OF_MEMORY = (
     "could not create a memory object",
 )
 """What PyTorch, CUDA, MPS, oneDNN and OpenVINO write, in lower case; not all of them have an exception for it."""
+
+
+class GraphFileError(InputError):
+    """A graph file is missing, damaged, or not one of this project."""
 
 
 class OutOfMemoryError(UnavailableError):
@@ -98,6 +102,7 @@ class Runtime(Protocol):
     name: str
     precision: Precision
     device: str
+    manifest: Manifest
 
     def run(self, function: str, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Runs a function by name.

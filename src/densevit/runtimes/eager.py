@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from densevit.checkpoints.opening import open_network
 from densevit.core.errors import UnavailableError, UsageError
 from densevit.core.manifest import Manifest
 from densevit.models.build import functions
@@ -20,6 +21,8 @@ from densevit.runtimes.base import (
     choose_precision,
     recognize_out_of_memory,
 )
+from densevit.runtimes.options import LoadOptions
+from densevit.runtimes.table import Artefact
 from densevit.tasks.table import make_task
 
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -80,7 +83,7 @@ class EagerRuntime:
         manifest: Manifest,
         *,
         device: str = "auto",
-        precision: Precision | Literal["auto"] = "fp32",
+        precision: str = "fp32",
         threads: int = 0,
     ) -> None:
         self._place = choose_device(device)
@@ -96,6 +99,17 @@ class EagerRuntime:
             name: self._move(with_image_input(parts[name], signature.inputs[0].dtype, manifest))
             for name, signature in self._signatures.items()
         }
+
+    @classmethod
+    def open(cls, artefact: Artefact, options: LoadOptions) -> EagerRuntime:
+        """Builds the network of a weights file.
+
+        Raises:
+            InputError: the file cannot be read, or holds another model than was asked for.
+            UnavailableError: as the class says.
+        """
+        network, manifest = open_network(artefact.path, artefact.manifest)
+        return cls(network, manifest, device=options.device, precision=options.precision, threads=options.threads)
 
     @property
     def parameter_bytes(self) -> int:

@@ -2,42 +2,37 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict, deque
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from queue import SimpleQueue
+from typing import Any
 
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from densevit.core.errors import InputError, UnavailableError
-from densevit.core.manifest import METADATA_KEY, Manifest, ManifestError
+from densevit.core.errors import UnavailableError
+from densevit.core.manifest import METADATA_KEY, Manifest, ManifestError, describe_mismatch, match_manifest
 from densevit.core.messages import last_line
-from densevit.runtimes.base import Precision, check_inputs, choose_precision, recognize_out_of_memory
+from densevit.runtimes.base import (
+    GraphFileError,
+    Precision,
+    check_inputs,
+    choose_precision,
+    recognize_out_of_memory,
+)
+from densevit.runtimes.options import LoadOptions, Mode
+from densevit.runtimes.shapes import ShapeCache, Shapes
+from densevit.runtimes.table import Artefact
 from densevit.tasks.base import Signature, graph_name
 from densevit.tasks.table import make_task
+from densevit.weights import WeightsError
 
 MAX_GRAPH_BYTES = 4 * 2**30
-STATIC_SHAPES = 4
-"""Largest number of static shapes that a function keeps compiled."""
-RUNS_BEFORE_EVICTION = 8
-"""Runs of a new shape without one of the least recently used static shape, after which it takes its place.
-
-Compiling costs about as much as ten runs gain; with a smaller number, images of many sizes would compile for ever.
-"""
-
-_REMEMBERED_SHAPES = 1024
-_Shapes = tuple[tuple[int, ...], ...]
 
 _HINTS: dict[str, ov.Type] = {"fp32": ov.Type.f32, "bf16": ov.Type.bf16, "fp16": ov.Type.f16}
 _CAPABILITIES = {"fp32": "FP32", "bf16": "BF16", "fp16": "FP16"}
-
-
-class GraphFileError(InputError):
-    """A graph file is missing, damaged, or not one of this project."""
 
 
 @cache
@@ -54,6 +49,8 @@ class OpenVINORuntime:
         precision: of the arithmetic; "auto" is bf16 where the CPU has it and the manifest lists it as
             verified, fp32 otherwise. The hint is always given, as OpenVINO's own choice may be bf16.
         threads: CPU threads, 0 for OpenVINO's own choice.
+        mode: "latency" answers one call after the other with all threads; "throughput" several at once, of threads
+            that call `run` at the same time.
 
     Raises:
         GraphFileError: missing, damaged, or without a function that it should have.
@@ -66,7 +63,7 @@ class OpenVINORuntime:
     name = "openvino"
     device = "cpu"
 
-    def __init__(self, path: Path, *, precision: Precision | Literal["auto"] = "fp32", threads: int = 0) -> None:
+    def __init__(self, path: Path, *, precision: str = "fp32", threads: int = 0, mode: Mode = "latency") -> None:
         if precision == "fp16":
             usable = "bf16 or fp32" if supports("bf16") else "fp32"
             raise UnavailableError(f"OpenVINO's fp16 on a CPU gives NaN for these models; use precision {usable}")
@@ -76,15 +73,35 @@ class OpenVINORuntime:
         self.precision = choose_precision(precision, self.manifest, supports)
         self._signatures = make_task(self.manifest).signatures
         options: dict[str, Any] = {
-            "PERFORMANCE_HINT": "LATENCY",
+            "PERFORMANCE_HINT": mode.upper(),
             "INFERENCE_PRECISION_HINT": _HINTS[self.precision],
         }
         if threads:
             options["INFERENCE_NUM_THREADS"] = threads
         self._functions = {
-            function: _Compiled(core, _extract_function(model, function, self._signatures, path), options)
+            function: _Function(core, _extract_function(model, function, self._signatures, path), options)
             for function in self._signatures
         }
+
+    @classmethod
+    def open(cls, artefact: Artefact, options: LoadOptions) -> OpenVINORuntime:
+        """Opens a graph file.
+
+        Raises:
+            UnavailableError: another device than the CPU, or as the class says.
+            InputError: as the class says, or the file holds another model than was asked for.
+        """
+        if options.device not in ("auto", "cpu"):
+            raise UnavailableError(
+                f"the OpenVINO runtime works on the cpu, got device {options.device!r}; use runtime eager"
+            )
+        runtime = cls(artefact.path, precision=options.precision, threads=options.threads, mode=options.mode)
+        if artefact.manifest is not None:
+            matched = match_manifest(runtime.manifest, artefact.manifest)
+            if matched is None:
+                raise WeightsError(describe_mismatch(artefact.path, runtime.manifest, artefact.manifest))
+            runtime.manifest = matched
+        return runtime
 
     def run(self, function: str, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Runs a function by name; see `Runtime.run`."""
@@ -96,24 +113,20 @@ class OpenVINORuntime:
         return {spec.name: array for spec, array in zip(signature.outputs, outputs, strict=True)}
 
 
-class _Compiled:
+class _Function:
     """One function, compiled for the shapes of its inputs.
 
-    A static shape runs a fifth faster than the dynamic graph and takes a fraction of a second to compile. The
-    first shape is compiled at once, a later one when it comes a second time. When `STATIC_SHAPES` are compiled, a
-    shape that comes often takes the place of the least recently used one. All others run in the dynamic graph.
+    Args:
+        core: of OpenVINO.
+        model: the function's graph.
+        options: of the compiler.
     """
 
-    def __init__(self, core: ov.Core, model: ov.Model, options: dict[str, Any]) -> None:
+    def __init__(self, core: ov.Core, model: ov.Model, options: Mapping[str, Any]) -> None:
         self._core = core
         self._model = model
-        self._options = options
-        self._lock = threading.Lock()
-        # both with the least recently used first
-        self._static: OrderedDict[_Shapes, ov.InferRequest] = OrderedDict()
-        self._last_runs: OrderedDict[_Shapes, deque[int]] = OrderedDict()
-        self._dynamic: ov.InferRequest | None = None
-        self._runs = 0
+        self._options = dict(options)
+        self._compiled = ShapeCache(self._compile)
 
     def run(self, arrays: list[NDArray[Any]]) -> list[NDArray[Any]]:
         """Inputs in order -> outputs in order, which are copies."""
@@ -123,46 +136,26 @@ class _Compiled:
             if not array.shape[0]:
                 # OpenVINO 2026.4 writes beyond its memory in some graphs
                 raise ValueError(f"{port.any_name} is empty, got {array.shape}")
-        with self._lock:
-            request = self._choose_request(tuple(array.shape for array in arrays))
+        requests = self._compiled.find(tuple(array.shape for array in arrays))
+        # in latency mode there is one, and callers from other threads wait for it
+        request = requests.get()
+        try:
             outputs = request.infer([ov.Tensor(array, shared_memory=bool(array.size)) for array in arrays])
             return [np.array(outputs[index]) for index in range(len(self._model.outputs))]
+        finally:
+            requests.put(request)
 
-    def _choose_request(self, shapes: _Shapes) -> ov.InferRequest:
-        last_runs = self._record_run(shapes)
-        if shapes in self._static:
-            self._static.move_to_end(shapes)
-            return self._static[shapes]
-        if self._deserves_static(last_runs):
-            if len(self._static) >= STATIC_SHAPES:
-                self._static.popitem(last=False)
-            model = self._model.clone()
+    def _compile(self, shapes: Shapes | None) -> SimpleQueue[ov.InferRequest]:
+        model = self._model
+        if shapes is not None:
+            model = model.clone()
             model.reshape({index: list(shape) for index, shape in enumerate(shapes)})
-            self._static[shapes] = self._compile(model)
-            return self._static[shapes]
-        if self._dynamic is None:
-            self._dynamic = self._compile(self._model)
-        return self._dynamic
-
-    def _record_run(self, shapes: _Shapes) -> deque[int]:
-        """The numbers of the last runs with these shapes, this one included."""
-        last_runs = self._last_runs.pop(shapes, None) or deque(maxlen=RUNS_BEFORE_EVICTION)
-        last_runs.append(self._runs)
-        self._runs += 1
-        self._last_runs[shapes] = last_runs
-        if len(self._last_runs) > _REMEMBERED_SHAPES:
-            self._last_runs.popitem(last=False)
-        return last_runs
-
-    def _deserves_static(self, last_runs: deque[int]) -> bool:
-        if len(self._static) < STATIC_SHAPES:
-            return last_runs[0] == 0 or len(last_runs) > 1
-        victim = self._last_runs.get(next(iter(self._static)))
-        last_run_of_victim = -1 if victim is None else victim[-1]
-        return len(last_runs) == RUNS_BEFORE_EVICTION and last_runs[0] > last_run_of_victim
-
-    def _compile(self, model: ov.Model) -> ov.InferRequest:
-        return self._core.compile_model(model, "CPU", self._options).create_infer_request()
+        compiled = self._core.compile_model(model, "CPU", self._options)
+        requests: SimpleQueue[ov.InferRequest] = SimpleQueue()
+        throughput = self._options["PERFORMANCE_HINT"] == "THROUGHPUT"
+        for _ in range(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") if throughput else 1):
+            requests.put(compiled.create_infer_request())
+        return requests
 
 
 def _extract_function(model: ov.Model, function: str, signatures: Mapping[str, Signature], path: Path) -> ov.Model:
@@ -191,6 +184,16 @@ def _read(core: ov.Core, path: Path) -> ov.Model:
         return core.read_model(path)
     except RuntimeError as error:
         raise GraphFileError(f"{path}: not a readable graph file ({last_line(error)})") from error
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest in a graph file's header; nothing is compiled.
+
+    Raises:
+        GraphFileError: missing or damaged.
+        ManifestError: without a manifest, or with a wrong one.
+    """
+    return _read_manifest(_read(ov.Core(), path), path)
 
 
 def _read_manifest(model: ov.Model, path: Path) -> Manifest:

@@ -2,26 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from densevit.core.errors import InputError
-from densevit.imaging import ImageSource, Placement, SizePolicy
+from densevit.imaging import ImageSource, SizePolicy
 
-Arrays = Mapping[str, NDArray[Any]]
+Arrays: TypeAlias = Mapping[str, NDArray[Any]]
+"""Tensors by name."""
+Run: TypeAlias = Callable[[str, Arrays], Arrays]
+"""A runtime's function: (name of a function, its inputs) -> its outputs."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """How examples of an input are drawn, see `densevit.tasks.examples`.
+
+    Attributes:
+        kind: an image (uint8, or float32 in about -2..2), numbers or whole numbers between `low` and `high`, the
+            normal distribution, or `low` everywhere.
+        low: the smallest value.
+        high: above the largest value.
+    """
+
+    kind: Literal["image", "uniform", "whole", "normal", "constant"] = "normal"
+    low: float = 0.0
+    high: float = 1.0
 
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """A tensor of a function; a string in the shape names a dynamic axis."""
+    """A tensor of a function; a string in the shape names a dynamic axis.
+
+    The axes "height" and "width" of an image are multiples of the model's `multiple`.
+    """
 
     name: str
     dtype: Literal["uint8", "float32"]
     shape: tuple[int | str, ...]
+    example: Example = Example()
 
     def check(self, array: NDArray[Any]) -> None:
         """Refuses an array of another type or shape.
@@ -77,41 +100,67 @@ def check_finite(output: NDArray[np.float32]) -> None:
         )
 
 
-Result = TypeVar("Result", covariant=True)
+class BatchError(InputError):
+    """One image of a batch has no answer.
+
+    Attributes:
+        index: of the image.
+    """
+
+    def __init__(self, index: int, reason: InputError) -> None:
+        super().__init__(str(reason))
+        self.index = index
+
+
+Result = TypeVar("Result")
 
 
 class Task(Protocol[Result]):
-    """Pre- and postprocessing of a model: an image becomes tensors, tensors become a typed result."""
+    """How a model answers: from an image to what the network takes, and from its outputs to a typed result.
 
-    size: SizePolicy  # the working size
-    memory_advice: ClassVar[str]  # what to do where memory runs out, for the end of a message
+    A task whose network is called once per image inherits `densevit.tasks.one_call.OneCallTask`.
+    """
+
+    @property
+    def size(self) -> SizePolicy:
+        """The working size."""
+        ...
+
+    @property
+    def memory_advice(self) -> str:
+        """What to do where memory runs out, for the end of a message."""
+        ...
 
     @property
     def signatures(self) -> Mapping[str, Signature]:
         """The functions that a runtime must offer, by name; the first one takes the image."""
         ...
 
-    def preprocess(self, image: NDArray[np.uint8]) -> tuple[dict[str, NDArray[Any]], Placement]:
-        """(H, W, 3) uint8 RGB -> inputs of the first function, and where the image is in them."""
-        ...
-
-    def postprocess(self, raw: Arrays, placement: Placement, image: NDArray[np.uint8] | None = None) -> Result:
-        """Outputs -> result at the image's own size; it keeps `image`, if given, to draw on."""
-        ...
-
-
-@runtime_checkable
-class PiecewiseTask(Protocol[Result]):
-    """A task that reads more than the colors of an image, and may run its network several times."""
-
     def read(self, source: ImageSource, *, max_pixels: int) -> Any:
-        """An image as this task needs it.
+        """What the task needs of an image; may run in another thread, while the network runs.
 
         Raises:
-            ImageError: it cannot be read.
+            ImageError: it cannot be read or used.
         """
         ...
 
-    def answer(self, image: Any, run: Callable[[Arrays], Arrays]) -> Result:
-        """An image from `read` -> result; `run` is the first function of a runtime."""
+    def answer(self, image: Any, run: Run) -> Result:
+        """What `read` gave -> the result at the image's own size.
+
+        Args:
+            image: from `read`.
+            run: runs a function of the model; may be called any number of times.
+
+        Raises:
+            InputError: the network's output for this image is not finite.
+        """
+        ...
+
+    def answer_batch(self, images: Sequence[Any], run: Run) -> list[Result]:
+        """The results of several images, for which the network is called once.
+
+        Raises:
+            UsageError: working sizes that differ, or a task that cannot do it.
+            BatchError: one of the images has no answer.
+        """
         ...

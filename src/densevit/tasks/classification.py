@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,10 +12,11 @@ from numpy.typing import NDArray
 
 from densevit import imaging
 from densevit.core.errors import UsageError
-from densevit.core.files import make_folder, write_atomically
 from densevit.core.manifest import Manifest
 from densevit.imaging import Placement, Size, SizePolicy
-from densevit.tasks.base import SMALLER_SIZE, Arrays, Signature, TensorSpec, check_finite
+from densevit.tasks.base import Arrays, Example, Signature, TensorSpec, check_finite
+from densevit.tasks.one_call import OneCallTask
+from densevit.tasks.result import Result, write_json
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Guess:
 
 
 @dataclass(frozen=True)
-class ClassificationResult:
-    """The classes of an image, with their probabilities.
+class ClassificationResult(Result):
+    """The classes of an image, with their probabilities; it is written as json (the best guesses).
 
     Attributes:
         logits: (classes,) float32.
@@ -41,6 +41,9 @@ class ClassificationResult:
     logits: NDArray[np.float32]
     class_names: tuple[str, ...]
     placement: Placement
+
+    formats: ClassVar[Mapping[str, str]] = {"json": ".classification.json"}
+    default_format: ClassVar[str] = "json"
 
     def __post_init__(self) -> None:
         if self.logits.shape != (len(self.class_names),):
@@ -75,17 +78,29 @@ class ClassificationResult:
         ]
         return {"height": height, "width": width, "top": top}
 
-    def save(self, path: str | Path, *, count: int = 5) -> list[Path]:
-        """Writes the best guesses as JSON: "out/cat" gives "out/cat.classification.json". Folders are made."""
-        stem = Path(path)
-        make_folder(stem.parent)
-        target = stem.with_name(stem.name + ".classification.json")
-        with write_atomically(target) as temporary:
-            temporary.write_text(json.dumps(self.to_json(count=count), indent=1) + "\n", encoding="utf-8")
+    def write(self, form: str, target: Path) -> list[Path]:
+        """Writes the five best guesses; see `Result.write`."""
+        write_json(self.to_json(), target, indent=1)
         return [target]
 
+    def save(self, path: str | Path, *, formats: Iterable[str] | None = None, count: int = 5) -> list[Path]:
+        """Writes the best guesses as JSON: "out/cat" gives "out/cat.classification.json". Folders are made.
 
-class Classification:
+        Args:
+            path: folder and stem.
+            formats: as `Result.save`.
+            count: number of guesses.
+
+        Raises:
+            UsageError: an unknown format, or a count below 1.
+        """
+        targets = self.find_targets(path, formats)
+        for _, target in targets:
+            write_json(self.to_json(count=count), target, indent=1)
+        return [target for _, target in targets]
+
+
+class Classification(OneCallTask[NDArray[np.uint8], ClassificationResult]):
     """Pre- and postprocessing of a classification model.
 
     Args:
@@ -97,8 +112,6 @@ class Classification:
         resize: how images are resized to the working size.
         channels: of the image.
     """
-
-    memory_advice: ClassVar[str] = SMALLER_SIZE
 
     def __init__(
         self,
@@ -120,7 +133,7 @@ class Classification:
     @property
     def signatures(self) -> Mapping[str, Signature]:
         """One function: images with values 0..255 -> logits."""
-        image = TensorSpec("image", "uint8", ("batch", "height", "width", self.channels))
+        image = TensorSpec("image", "uint8", ("batch", "height", "width", self.channels), Example("image"))
         logits = TensorSpec("logits", "float32", ("batch", len(self.class_names)))
         return {"forward": Signature((image,), (logits,))}
 
@@ -153,7 +166,7 @@ class Classification:
         return ClassificationResult(logits, self.class_names, placement)
 
 
-def make_classification_task(manifest: Manifest, *, size: str | None = None) -> Classification:
+def make_classification_task(manifest: Manifest, size: str | None = None) -> Classification:
     """The task of a model that describes itself.
 
     Args:

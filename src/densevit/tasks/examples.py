@@ -10,7 +10,18 @@ from numpy.typing import NDArray
 
 from densevit.tasks.base import Signature, TensorSpec
 
+IMAGE_AXES = ("batch", "height", "width")
 _SIDES = ("height", "width")
+_SIZES = {
+    "batch": (2, 1, 1),
+    "height": (3, 4, 6),
+    "width": (5, 7, 3),
+    "prompts": (4, 3, 1),
+    "points": (3, 2, 5),
+}
+_OTHER_AXIS = (3, 2, 4)
+TRACED, *TESTED = range(3)
+"""Which of the sizes of a dynamic axis a network is traced with, and with which others it is then tested."""
 
 
 def fill_shape(spec: TensorSpec, sizes: Mapping[str, int], *, multiple: int) -> tuple[int, ...]:
@@ -26,6 +37,19 @@ def fill_shape(spec: TensorSpec, sizes: Mapping[str, int], *, multiple: int) -> 
     )
 
 
+def choose_shapes(signature: Signature, which: int, *, multiple: int) -> tuple[tuple[int, ...], ...]:
+    """Small shapes of a function's inputs.
+
+    Args:
+        signature: of the function.
+        which: `TRACED`, or one of `TESTED`, whose sizes differ from those.
+        multiple: in pixels, of the model's manifest.
+    """
+    axes = {axis for spec in signature.inputs for axis in spec.shape if isinstance(axis, str)}
+    sizes = {axis: _SIZES.get(axis, _OTHER_AXIS)[which] for axis in axes}
+    return tuple(fill_shape(spec, sizes, multiple=multiple) for spec in signature.inputs)
+
+
 def make_examples(
     signature: Signature, shapes: tuple[tuple[int, ...], ...], *, seed: int
 ) -> dict[str, NDArray[Any]]:
@@ -35,33 +59,33 @@ def make_examples(
 
 
 def make_example(spec: TensorSpec, shape: tuple[int, ...], *, seed: int) -> NDArray[Any]:
-    """One input: images for images, prompts for prompts, noise for anything else.
+    """One input, as its `example` says.
 
     Args:
-        spec: tells by name and type what the tensor is: an image is uint8 (B, H, W, C), or float32 (B, C, H, W)
-            in -2..2.
+        spec: of the tensor. An image is uint8 (B, H, W, C), or float32 (B, C, H, W) in -2..2.
         shape: of the result.
         seed: equal seeds give equal values on every machine.
     """
     generator = np.random.default_rng(seed)
-    if spec.dtype == "uint8":
-        batch, height, width, channels = shape
-        return np.concatenate([_make_image(height, width, channels, seed + index) for index in range(batch)])
-    match spec.name:
+    example = spec.example
+    match example.kind:
+        case "image" if spec.dtype == "uint8":
+            batch, height, width, channels = shape
+            return np.concatenate([_make_image(height, width, channels, seed + index) for index in range(batch)])
         case "image":
             batch, channels, height, width = shape
             images = [_make_image(height, width, channels, seed + index) for index in range(batch)]
             normalized = np.concatenate(images).transpose(0, 3, 1, 2).astype(np.float32) / 64 - 2
             return np.ascontiguousarray(normalized)
-        case "points":
-            return generator.uniform(0, 1024, shape).astype(np.float32)
-        case "labels":
-            return generator.integers(-1, 4, shape).astype(np.float32)
-        case "least_score":
-            # about half of the scores of a model with random weights are below
-            return np.zeros(shape, np.float32)
-        case _:
-            return generator.normal(size=shape).astype(np.float32)
+        case "uniform":
+            values: NDArray[Any] = generator.uniform(example.low, example.high, shape)
+        case "whole":
+            values = generator.integers(int(example.low), int(example.high), shape)
+        case "normal":
+            values = generator.normal(size=shape)
+        case "constant":
+            values = np.full(shape, example.low)
+    return values.astype(spec.dtype)
 
 
 def _make_image(height: int, width: int, channels: int, seed: int) -> NDArray[np.uint8]:

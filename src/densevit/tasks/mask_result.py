@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from densevit import masks
 from densevit.core.errors import InputError, UsageError
-from densevit.core.files import make_folder, write_atomically
 from densevit.imaging import Size, draw
 from densevit.masks import RLE
 from densevit.tasks.mask_files import write_mask_images
-from densevit.tasks.result import Drawing
-
-Format = Literal["overlay", "png", "rle", "json"]
-FORMATS: tuple[Format, ...] = get_args(Format)
-
-_SUFFIXES: dict[Format, str] = {
-    "overlay": ".masks.jpg",
-    "png": ".masks",
-    "rle": ".rle.json",
-    "json": ".masks.json",
-}
+from densevit.tasks.result import Drawing, Result, write_json
 
 
 @dataclass(frozen=True)
@@ -88,8 +76,11 @@ class Mask:
 
 
 @dataclass(frozen=True)
-class MasksResult:
+class MasksResult(Result):
     """The masks of one image.
+
+    It is written as overlay (JPEG), png (a folder with a black and white image per mask, and "masks.json", which
+    lists them), rle (JSON of COCO annotations) and json (boxes, areas, scores, polygons).
 
     Attributes:
         masks: in the order of the prompts, the three of an ambiguous prompt in a row; of "segment everything"
@@ -104,6 +95,14 @@ class MasksResult:
     size: Size
     image: NDArray[np.uint8] | None = None
     logits: NDArray[np.float32] | None = None
+
+    formats: ClassVar[Mapping[str, str]] = {
+        "overlay": ".masks.jpg",
+        "png": ".masks",
+        "rle": ".rle.json",
+        "json": ".masks.json",
+    }
+    default_format: ClassVar[str] = "overlay"
 
     def __post_init__(self) -> None:
         if wrong := [mask.rle.size for mask in self.masks if tuple(mask.rle.size) != tuple(self.size)]:
@@ -186,47 +185,25 @@ class MasksResult:
         ]
         return {"height": self.size.height, "width": self.size.width, "masks": rows}
 
-    def save(self, path: str | Path, *, formats: Iterable[Format] = ("overlay",)) -> list[Path]:
-        """Writes the result beside `path`.
-
-        Args:
-            path: folder and stem; "out/street" gives "out/street.masks.jpg" and so on. Folders are made.
-            formats: overlay (JPEG), png (a folder "out/street.masks" with a black and white image per mask, and
-                "masks.json", which lists them), rle (JSON of COCO annotations), json (boxes, areas, scores, and
-                outlines as polygons).
+    def write(self, form: str, target: Path) -> list[Path]:
+        """Writes one format; see `Result.write`.
 
         Returns:
             The files written, without "masks.json". Mask images of an earlier result are removed.
 
         Raises:
-            UsageError: an unknown format.
             InputError: the folder holds a file of the user where a mask image would be; or as `labels`.
         """
-        stem = Path(path)
-        make_folder(stem.parent)
-        written: list[Path] = []
-        for form in formats:
-            if form not in FORMATS:
-                raise UsageError(f"format must be one of {', '.join(FORMATS)}, got {form!r}")
-            written += self._write(form, stem.with_name(stem.name + _SUFFIXES[form]))
-        return written
-
-    def _write(self, form: Format, target: Path) -> list[Path]:
         match form:
             case "overlay":
                 self.overlay().save(target)
             case "png":
                 return write_mask_images(target, (mask.rle for mask in self.masks))
             case "rle":
-                _write_json({"size": list(self.size), "annotations": self.to_coco()}, target)
+                write_json({"size": list(self.size), "annotations": self.to_coco()}, target)
             case "json":
                 report = self.to_json()
                 for row, mask in zip(report["masks"], self.masks, strict=True):
                     row["polygons"] = [ring.ravel().tolist() for ring in mask.polygons()]
-                _write_json(report, target)
+                write_json(report, target)
         return [target]
-
-
-def _write_json(value: Any, target: Path) -> None:
-    with write_atomically(target) as temporary:
-        temporary.write_text(json.dumps(value) + "\n", encoding="utf-8")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,9 @@ from densevit import imaging
 from densevit.core.errors import UsageError
 from densevit.core.manifest import Manifest
 from densevit.imaging import Placement, Size, SizePolicy
-from densevit.tasks.base import Arrays, Signature, TensorSpec, check_finite
+from densevit.tasks.base import Arrays, Example, Signature, TensorSpec, check_finite
 from densevit.tasks.mask_upsampling import MaskUpsampling
+from densevit.tasks.one_call import OneCallTask
 from densevit.variants.segment_anything import EMBEDDING_SHAPE, FRAME_PX, MASK_SIDE, MASKS_PER_PROMPT
 
 
@@ -37,8 +38,8 @@ class Scene:
             raise ValueError(f"embedding is {self.embedding.shape}, must be {EMBEDDING_SHAPE}")
 
 
-class Promptable:
-    """Pre- and postprocessing of a promptable model.
+class Promptable(OneCallTask[NDArray[np.uint8], Scene]):
+    """Pre- and postprocessing of a promptable model; an image becomes a scene, which answers prompts.
 
     The encoder takes a square of `side_px` whatever the working size is; the rest of the square is zero.
 
@@ -52,7 +53,7 @@ class Promptable:
 
     class_names: tuple[str, ...] = ()
     # the encoder's input is always the same square, so that another working size saves nothing
-    memory_advice: ClassVar[str] = "use a smaller image, or a smaller model (sam-l0)"
+    memory_advice = "use a smaller image, or a smaller model (sam-l0)"
 
     def __init__(
         self,
@@ -80,19 +81,21 @@ class Promptable:
         "propose_masks": the same as "decode_masks", but only the masks of the first prompt and of those with one
         of their three masks above `least_score`.
         """
-        image = TensorSpec("image", "float32", ("batch", len(self._mean), self.side_px, self.side_px))
+        shape = ("batch", len(self._mean), self.side_px, self.side_px)
+        image = TensorSpec("image", "float32", shape, Example("image"))
         embedding = TensorSpec("embedding", "float32", ("batch", *EMBEDDING_SHAPE))
         prompts = (
             TensorSpec("embedding", "float32", (1, *EMBEDDING_SHAPE)),
-            TensorSpec("points", "float32", ("prompts", "points", 2)),
-            TensorSpec("labels", "float32", ("prompts", "points")),
+            TensorSpec("points", "float32", ("prompts", "points", 2), Example("uniform", 0, FRAME_PX)),
+            TensorSpec("labels", "float32", ("prompts", "points"), Example("whole", -1, 4)),
         )
         mask_prompts = TensorSpec("mask_prompts", "float32", ("prompts", 1, MASK_SIDE, MASK_SIDE))
         answers = (
             TensorSpec("masks", "float32", ("prompts", MASKS_PER_PROMPT, MASK_SIDE, MASK_SIDE)),
             TensorSpec("scores", "float32", ("prompts", MASKS_PER_PROMPT)),
         )
-        least_score = TensorSpec("least_score", "float32", (1,))
+        # about half of the scores of a model with random weights are below
+        least_score = TensorSpec("least_score", "float32", (1,), Example("constant", 0.0))
         kept = ("kept", *answers[0].shape[1:])
         return {
             "encode_image": Signature((image,), (embedding,)),
@@ -141,7 +144,7 @@ class Promptable:
         return MaskUpsampling(self.content_in_frame(placement), placement.image)
 
 
-def make_promptable_task(manifest: Manifest, *, size: str | None = None) -> Promptable:
+def make_promptable_task(manifest: Manifest, size: str | None = None) -> Promptable:
     """The task of a model that describes itself.
 
     Args:

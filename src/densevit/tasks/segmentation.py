@@ -2,47 +2,42 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from densevit import imaging
 from densevit.core.errors import UsageError
-from densevit.core.files import make_folder, write_atomically
 from densevit.core.manifest import Manifest
 from densevit.imaging import Placement, Size, SizePolicy, draw
+from densevit.imaging.tiling import Tile
 from densevit.labels import Align, full_resolution_confidence, full_resolution_labels
-from densevit.tasks.base import SMALLER_SIZE, Arrays, Signature, TensorSpec, check_finite
-from densevit.tasks.result import Drawing
+from densevit.tasks.base import Arrays, Example, Signature, TensorSpec, check_finite
+from densevit.tasks.result import Drawing, Result, write_json
+from densevit.tasks.tiled import TileableTask
 
-Format = Literal["overlay", "labels", "color", "json"]
-FORMATS: tuple[Format, ...] = get_args(Format)
-
-_SUFFIXES: dict[Format, str] = {
-    "overlay": ".overlay.jpg",
-    "labels": ".labels.png",
-    "color": ".color.png",
-    "json": ".segmentation.json",
-}
+_HALO_PX = 128
+"""Around a tile, for context; the linear attention sees the whole tile."""
 
 _STRIP_PIXELS = 1 << 20
 """Counted at once: `np.bincount` converts its input to int64, eight times the memory of the labels."""
 
 
 @dataclass(frozen=True)
-class SegmentationResult:
-    """A class for every pixel.
+class SegmentationResult(Result):
+    """A class for every pixel; it is written as overlay (JPEG), labels (PNG of class indices with the palette),
+    color (PNG), and json (size and fractions).
 
     Attributes:
         labels: (H, W) uint8, or uint16 above 256 classes: index into `class_names`.
         class_names: one name per class.
         palette: (classes, 3) uint8 RGB.
-        logits: (classes, h, w) float32, the network's output before any upsampling.
+        logits: (classes, h, w) float32, the network's output before any upsampling; None if the image was answered
+            in tiles.
         placement: where the image was in the network's input.
         image: (H, W, 3) uint8 RGB, or None if it was not kept.
         align: how the logits were upsampled.
@@ -51,17 +46,26 @@ class SegmentationResult:
     labels: NDArray[np.uint8] | NDArray[np.uint16]
     class_names: tuple[str, ...]
     palette: NDArray[np.uint8]
-    logits: NDArray[np.float32]
+    logits: NDArray[np.float32] | None
     placement: Placement
     image: NDArray[np.uint8] | None = None
     align: Align = "bilinear"
 
+    formats: ClassVar[Mapping[str, str]] = {
+        "overlay": ".overlay.jpg",
+        "labels": ".labels.png",
+        "color": ".color.png",
+        "json": ".segmentation.json",
+    }
+    default_format: ClassVar[str] = "overlay"
+
     def __post_init__(self) -> None:
         if self.labels.shape != tuple(self.placement.image):
             raise ValueError(f"labels are {self.labels.shape}, the image is {self.placement.image}")
-        if not len(self.class_names) == len(self.palette) == len(self.logits):
+        channels = len(self.class_names) if self.logits is None else len(self.logits)
+        if not len(self.class_names) == len(self.palette) == channels:
             raise ValueError(
-                f"{len(self.class_names)} names, {len(self.palette)} colors, {len(self.logits)} logits: "
+                f"{len(self.class_names)} names, {len(self.palette)} colors, {channels} logits: "
                 "there must be one of each per class"
             )
 
@@ -80,7 +84,13 @@ class SegmentationResult:
         return [(int(index), int(counts[index])) for index in order if counts[index]]
 
     def confidence(self) -> NDArray[np.float32]:
-        """(H, W) float32: the probability, 0..1, that the network gives to each pixel's label."""
+        """(H, W) float32: the probability, 0..1, that the network gives to each pixel's label.
+
+        Raises:
+            UsageError: the image was answered in tiles, whose logits are not kept.
+        """
+        if self.logits is None:
+            raise UsageError("a result of tiles does not hold its logits; use tile whole")
         scale = self.placement.scale_to(Size(*self.logits.shape[1:]))
         return full_resolution_confidence(self.logits, self.placement.image, scale=scale, align=self.align)
 
@@ -115,32 +125,8 @@ class SegmentationResult:
             "fractions": {name: round(share, 6) for name, share in self.fractions().items()},
         }
 
-    def save(self, path: str | Path, *, formats: Iterable[Format] = ("overlay",)) -> list[Path]:
-        """Writes the result beside `path`, one file per format.
-
-        Args:
-            path: folder and stem; "out/street" gives "out/street.overlay.jpg" and so on. Folders are made.
-            formats: overlay (JPEG), labels (PNG of class indices with the palette), color (PNG), json (size and
-                fractions).
-
-        Returns:
-            The files written.
-
-        Raises:
-            UsageError: an unknown format.
-        """
-        stem = Path(path)
-        make_folder(stem.parent)
-        written = []
-        for form in formats:
-            if form not in FORMATS:
-                raise UsageError(f"format must be one of {', '.join(FORMATS)}, got {form!r}")
-            target = stem.with_name(stem.name + _SUFFIXES[form])
-            self._write(form, target)
-            written.append(target)
-        return written
-
-    def _write(self, form: Format, target: Path) -> None:
+    def write(self, form: str, target: Path) -> list[Path]:
+        """Writes one format; see `Result.write`."""
         match form:
             case "overlay":
                 self.overlay().save(target)
@@ -150,11 +136,11 @@ class SegmentationResult:
             case "color":
                 imaging.save(self.color(), target)
             case "json":
-                with write_atomically(target) as temporary:
-                    temporary.write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
+                write_json(self.to_json(), target, indent=1)
+        return [target]
 
 
-class Segmentation:
+class Segmentation(TileableTask[NDArray[np.uint8], SegmentationResult]):
     """Pre- and postprocessing of a segmentation model.
 
     Args:
@@ -166,8 +152,6 @@ class Segmentation:
         align: how logits are upsampled.
         channels: of the image.
     """
-
-    memory_advice: ClassVar[str] = SMALLER_SIZE
 
     def __init__(
         self,
@@ -193,7 +177,7 @@ class Segmentation:
     @property
     def signatures(self) -> Mapping[str, Signature]:
         """One function: images with values 0..255 -> logits at an eighth of their size."""
-        image = TensorSpec("image", "uint8", ("batch", "height", "width", self.channels))
+        image = TensorSpec("image", "uint8", ("batch", "height", "width", self.channels), Example("image"))
         logits = TensorSpec("logits", "float32", ("batch", len(self.class_names), "rows", "columns"))
         return {"forward": Signature((image,), (logits,))}
 
@@ -223,8 +207,45 @@ class Segmentation:
         labels = full_resolution_labels(logits, placement.image, scale=scale, align=self.align)
         return SegmentationResult(labels, self.class_names, self.palette, logits, placement, image, self.align)
 
+    @property
+    def halo_px(self) -> int:
+        """Pixels around a tile that are computed and then cut off."""
+        return -(-_HALO_PX // self.multiple) * self.multiple
 
-def make_segmentation_task(manifest: Manifest, *, size: str | None = None) -> Segmentation:
+    def measure(self, image: NDArray[np.uint8]) -> Size:
+        """Height and width of an image."""
+        return Size.of(image)
+
+    def crop(self, image: NDArray[np.uint8], rows: slice, columns: slice) -> NDArray[np.uint8]:
+        """A window of an image."""
+        return np.ascontiguousarray(image[rows, columns])
+
+    def make_canvas(self, image: NDArray[np.uint8]) -> _LabelCanvas:
+        """An empty label map for an image."""
+        return _LabelCanvas(self, image)
+
+
+class _LabelCanvas:
+    """The labels of an image, tile by tile."""
+
+    def __init__(self, task: Segmentation, image: NDArray[np.uint8]) -> None:
+        self._task = task
+        self._image = image
+        dtype = np.uint8 if len(task.class_names) <= 256 else np.uint16
+        self._labels: NDArray[Any] = np.zeros(image.shape[:2], dtype)
+
+    def paste(self, part: SegmentationResult, tile: Tile) -> None:
+        self._labels[tile.outer(1)] = part.labels[tile.inner(1)]
+
+    def finish(self) -> SegmentationResult:
+        task, size = self._task, Size.of(self._image)
+        whole = Placement(size, size, size)
+        return SegmentationResult(
+            self._labels, task.class_names, task.palette, None, whole, self._image, task.align
+        )
+
+
+def make_segmentation_task(manifest: Manifest, size: str | None = None) -> Segmentation:
     """The task of a model that describes itself.
 
     Args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,14 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from densevit import imaging
-from densevit.core.errors import UsageError
+from densevit.core.errors import InputError, UsageError
 from densevit.core.files import make_folder
 from densevit.core.manifest import Manifest, ManifestError
 from densevit.imaging import ImageSource, Photo, Placement, Size, SizePolicy
 from densevit.imaging.photo import Pixels
-from densevit.imaging.tiling import Tile, cut_tiles
-from densevit.tasks.base import Arrays, Signature, TensorSpec, check_finite
-from densevit.tasks.result import Drawing
+from densevit.imaging.tiling import Tile
+from densevit.tasks.base import Arrays, Example, Signature, TensorSpec, check_finite
+from densevit.tasks.result import Drawing, Result
+from densevit.tasks.tiled import TileableTask
 from densevit.variants import SUPER_RESOLUTION
 
 DEFAULT_TILE_PX = 512
@@ -26,6 +27,9 @@ DEFAULT_TILE_PX = 512
 
 HALO_PX = 32
 """Overlap at each side of a tile; the convolutions at full resolution reach 20 pixels."""
+
+MAX_WEBP_SIDE_PX = 16_383
+"""libwebp's limit; Pillow reports it as a plain ValueError."""
 
 
 def crop_to_multiple(image: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
@@ -41,8 +45,8 @@ def downscale(image: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
 
 
 @dataclass(frozen=True)
-class SuperResolutionResult:
-    """An enlarged image.
+class SuperResolutionResult(Result):
+    """An enlarged image; it is written in the formats of images, and as compare (JPEG: bicubic on the left).
 
     Attributes:
         image: (H * scale, W * scale, 3) RGB, of the type of the original, uint8 or uint16.
@@ -58,6 +62,15 @@ class SuperResolutionResult:
     alpha: Pixels | None = None
     icc_profile: bytes | None = None
 
+    formats: ClassVar[Mapping[str, str]] = {
+        "png": ".png",
+        "jpg": ".jpg",
+        "webp": ".webp",
+        "tif": ".tif",
+        "compare": ".compare.jpg",
+    }
+    default_format: ClassVar[str] = "png"
+
     def __post_init__(self) -> None:
         height, width = self.original.shape[:2]
         expected = (height * self.scale, width * self.scale, 3)
@@ -69,19 +82,42 @@ class SuperResolutionResult:
         """The enlarged image with transparency and profile."""
         return Photo(self.image, self.alpha, self.icc_profile)
 
-    def save(self, path: str | Path) -> Path:
-        """Writes the enlarged image in the format of the suffix; folders are made.
+    def save(self, path: str | Path, *, formats: Iterable[str] | None = None) -> list[Path]:
+        """Writes the enlarged image; folders are made.
+
+        Args:
+            path: a file, whose suffix tells the format; or, with `formats`, folder and stem.
+            formats: as `Result.save`.
 
         Returns:
-            The file written.
+            The files written.
 
         Raises:
             UsageError: the format cannot store 16 bits or transparency, or is unknown.
+            InputError: the image is too large for the format.
         """
+        if formats is not None:
+            return super().save(path, formats=formats)
         target = Path(path)
         make_folder(target.parent)
+        self._write_image(target)
+        return [target]
+
+    def write(self, form: str, target: Path) -> list[Path]:
+        """Writes one format; see `Result.write`."""
+        if form == "compare":
+            self.compare().save(target)
+        else:
+            self._write_image(target)
+        return [target]
+
+    def _write_image(self, target: Path) -> None:
+        height, width = self.image.shape[:2]
+        if target.suffix.lower() == ".webp" and max(height, width) > MAX_WEBP_SIDE_PX:
+            raise InputError(
+                f"WebP holds at most {MAX_WEBP_SIDE_PX:,} px a side, got {width} x {height} px; use format png"
+            )
         imaging.save_photo(self.photo, target)
-        return target
 
     def compare(self) -> Drawing:
         """Bicubic enlargement on the left, the model's on the right, with 8 bits and without transparency."""
@@ -95,55 +131,53 @@ class SuperResolutionResult:
         return {"height": height, "width": width, "scale": self.scale}
 
 
-class SuperResolution:
+class SuperResolution(TileableTask[Photo, SuperResolutionResult]):
     """Pre- and postprocessing of a super-resolution model.
 
     Args:
         scale: of height and width.
         multiple: sides of the network's input are multiples of this.
         channels: of the image.
-
-    Attributes:
-        tile_px: side of the tiles, in which larger images are enlarged, a multiple of `multiple`. None: the
-            whole image at once, however large.
     """
 
     class_names: tuple[str, ...] = ()
     size = SizePolicy("native")
-    memory_advice: ClassVar[str] = "use smaller tiles (--tile 256, task.tile_px = 256)"
+    memory_advice = "use smaller tiles (--tile 256, tile=256)"
+    default_tile_px = DEFAULT_TILE_PX
 
     def __init__(self, scale: int, *, multiple: int = 16, channels: int = 3) -> None:
         self.scale = scale
         self.multiple = multiple
         self.channels = channels
-        self.tile_px: int | None = DEFAULT_TILE_PX
-
-    @property
-    def halo_px(self) -> int:
-        """Pixels around a tile that are computed and then cut off."""
-        return -(-HALO_PX // self.multiple) * self.multiple
 
     @property
     def signatures(self) -> Mapping[str, Signature]:
         """One function: images in 0..1 -> enlarged ones, not clipped."""
-        image = TensorSpec("image", "float32", ("batch", self.channels, "height", "width"))
+        image = TensorSpec("image", "float32", ("batch", self.channels, "height", "width"), Example("image"))
         enlarged = TensorSpec("enlarged", "float32", ("batch", self.channels, "rows", "columns"))
         return {"forward": Signature((image,), (enlarged,))}
 
-    def preprocess(self, image: Pixels) -> tuple[dict[str, NDArray[Any]], Placement]:
+    def load_image(self, source: ImageSource, *, max_pixels: int) -> Photo:
+        """Reads an image with its depth, transparency and profile; see `imaging.read_photo`."""
+        return imaging.read_photo(source, max_pixels=max_pixels)
+
+    def preprocess(self, image: Photo) -> tuple[dict[str, NDArray[Any]], Placement]:
         """(H, W, 3) uint8 or uint16 RGB -> {"image": (1, 3, H', W') float32}, and where the image is in it.
 
         It is padded right and bottom by repeating its edge.
         """
-        size = Size.of(image)
+        pixels = image.pixels
+        size = Size.of(pixels)
         height, width = (-(-side // self.multiple) * self.multiple for side in size)
-        values = image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max)
+        values = pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
         padding = ((0, height - size.height), (0, width - size.width), (0, 0))
         tensor = np.ascontiguousarray(np.pad(values, padding, mode="edge").transpose(2, 0, 1)[None])
         return {"image": tensor}, Placement(size, size, Size(height, width))
 
-    def postprocess(self, raw: Arrays, placement: Placement, image: Pixels | None = None) -> SuperResolutionResult:
-        """{"enlarged": (1, 3, H' * scale, W' * scale)} -> the image, rounded to the type of `image`.
+    def postprocess(self, raw: Arrays, placement: Placement, image: Photo | None = None) -> SuperResolutionResult:
+        """{"enlarged": (1, 3, H' * scale, W' * scale)} -> the image, rounded to its original's type.
+
+        Transparency is enlarged bicubically.
 
         Raises:
             UsageError: no image.
@@ -152,57 +186,55 @@ class SuperResolution:
         """
         if image is None:
             raise UsageError("postprocess needs the image that was enlarged")
-        height, width = (side * self.scale for side in placement.image)
-        enlarged = _quantize(self._take_output(raw)[:height, :width], image.dtype)
-        return SuperResolutionResult(enlarged, image, self.scale)
-
-    def _take_output(self, raw: Arrays) -> NDArray[np.float32]:
-        """The network's output as (H' * scale, W' * scale, 3) in about 0..1."""
         (spec,) = self.signatures["forward"].outputs
         spec.check(raw[spec.name])
         check_finite(raw[spec.name])
-        enlarged: NDArray[np.float32] = raw[spec.name][0].transpose(1, 2, 0)
-        return enlarged
+        height, width = (side * self.scale for side in placement.image)
+        values = raw[spec.name][0].transpose(1, 2, 0)[:height, :width]
+        alpha = None
+        if image.alpha is not None:
+            alpha = _clip(imaging.enlarge(image.alpha, self.scale), image.alpha.dtype)
+        enlarged = _quantize(values, image.pixels.dtype)
+        return SuperResolutionResult(enlarged, image.pixels, self.scale, alpha, image.icc_profile)
 
-    def read(self, source: ImageSource, *, max_pixels: int) -> Photo:
-        """Reads an image with its depth, transparency and profile; see `imaging.read_photo`."""
-        return imaging.read_photo(source, max_pixels=max_pixels)
+    @property
+    def halo_px(self) -> int:
+        """Pixels around a tile that are computed and then cut off."""
+        return -(-HALO_PX // self.multiple) * self.multiple
 
-    def answer(self, photo: Photo, run: Callable[[Arrays], Arrays]) -> SuperResolutionResult:
-        """Enlarges an image, in tiles where it is larger than `tile_px`.
+    def measure(self, image: Photo) -> Size:
+        """Height and width of an image."""
+        return image.size
 
-        Beyond input and output, memory depends only on `tile_px`.
+    def crop(self, image: Photo, rows: slice, columns: slice) -> Photo:
+        """A window of an image, with its transparency."""
+        alpha = None if image.alpha is None else image.alpha[rows, columns]
+        return Photo(image.pixels[rows, columns], alpha)
 
-        Args:
-            photo: the image.
-            run: the function "forward" of a runtime.
-
-        Raises:
-            UsageError: `tile_px` is not a multiple of `multiple`, or leaves nothing between the halos.
-            InputError: an output that is not finite.
-        """
-        shape = tuple(side * self.scale for side in photo.size)
-        image = np.empty((*shape, 3), photo.pixels.dtype)
-        alpha = None if photo.alpha is None else np.empty(shape, photo.alpha.dtype)
-        for tile in self._tiles(photo.size):
-            window = photo.pixels[_slices(tile)]
-            tensors, _ = self.preprocess(window)
-            enlarged = self._take_output(run(tensors))[tile.inner(self.scale)]
-            image[tile.outer(self.scale)] = _quantize(enlarged, image.dtype)
-            if alpha is not None and photo.alpha is not None:
-                plane = imaging.enlarge(photo.alpha[_slices(tile)], self.scale)[tile.inner(self.scale)]
-                alpha[tile.outer(self.scale)] = _clip(plane, alpha.dtype)
-        return SuperResolutionResult(image, photo.pixels, self.scale, alpha, photo.icc_profile)
-
-    def _tiles(self, size: Size) -> list[Tile]:
-        if self.tile_px is None or max(size) <= self.tile_px:
-            whole = ((0, size.height), (0, size.width))
-            return [Tile(*whole, *whole)]
-        return list(cut_tiles(size, self.tile_px, halo_px=self.halo_px, multiple=self.multiple))
+    def make_canvas(self, image: Photo) -> _PhotoCanvas:
+        """An empty enlarged image."""
+        return _PhotoCanvas(image, self.scale)
 
 
-def _slices(tile: Tile) -> tuple[slice, slice]:
-    return slice(*tile.read_rows), slice(*tile.read_columns)
+class _PhotoCanvas:
+    """An enlarged image, tile by tile."""
+
+    def __init__(self, photo: Photo, scale: int) -> None:
+        self._photo = photo
+        self._scale = scale
+        shape = tuple(side * scale for side in photo.size)
+        self._image = np.empty((*shape, 3), photo.pixels.dtype)
+        self._alpha = None if photo.alpha is None else np.empty(shape, photo.alpha.dtype)
+
+    def paste(self, part: SuperResolutionResult, tile: Tile) -> None:
+        inner, outer = tile.inner(self._scale), tile.outer(self._scale)
+        self._image[outer] = part.image[inner]
+        if self._alpha is not None and part.alpha is not None:
+            self._alpha[outer] = part.alpha[inner]
+
+    def finish(self) -> SuperResolutionResult:
+        photo = self._photo
+        return SuperResolutionResult(self._image, photo.pixels, self._scale, self._alpha, photo.icc_profile)
 
 
 def _quantize(values: NDArray[np.float32], dtype: np.dtype[Any]) -> Pixels:
@@ -214,7 +246,7 @@ def _clip(values: NDArray[np.float32], dtype: np.dtype[Any]) -> Pixels:
     return np.clip(np.rint(values), 0, np.iinfo(dtype).max).astype(dtype)
 
 
-def make_super_resolution_task(manifest: Manifest, *, size: str | None = None) -> SuperResolution:
+def make_super_resolution_task(manifest: Manifest, size: str | None = None) -> SuperResolution:
     """The task of a model that describes itself.
 
     Args:
