@@ -151,7 +151,7 @@ def test_a_word_is_found(tmp_path):
 
 ROOT_TESTS = frozenset(
     {"test_documentation", "test_house", "test_layers", "test_optimized", "test_torch_free"}
-    | {"test_torch_free_verbs", "test_variant_contract", "test_zoo"}
+    | {"test_seams", "test_torch_free_verbs", "test_typing", "test_variant_contract", "test_zoo"}
 )
 """Tests of the whole."""
 OTHER_FOLDERS = frozenset({"assets", "benchmarks", "helpers", "tools"})

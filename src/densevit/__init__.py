@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from densevit.imaging import ImageError
     from densevit.masks import RLE
     from densevit.models.build import create_model
-    from densevit.predict.loading import load
+    from densevit.predict.kinds import Classifier, Segmenter, Upscaler
+    from densevit.predict.loading import LoadedModel, load
     from densevit.predict.model import Model
     from densevit.predict.segment_anything import SegmentAnything
+    from densevit.runtimes.options import LoadOptions
     from densevit.tasks.classification import ClassificationResult
     from densevit.tasks.mask_result import Mask, MasksResult
     from densevit.tasks.promptable import Scene
@@ -26,17 +28,22 @@ if TYPE_CHECKING:
 __all__ = [
     "RLE",
     "ClassificationResult",
+    "Classifier",
     "DensevitError",
     "ImageError",
     "InputError",
+    "LoadOptions",
+    "LoadedModel",
     "Mask",
     "MasksResult",
     "Model",
     "Scene",
     "SegmentAnything",
     "SegmentationResult",
+    "Segmenter",
     "SuperResolutionResult",
     "UnavailableError",
+    "Upscaler",
     "UsageError",
     "__version__",
     "create_model",
@@ -46,6 +53,11 @@ __all__ = [
 _HOMES = {
     "RLE": "densevit.masks",
     "ClassificationResult": "densevit.tasks.classification",
+    "Classifier": "densevit.predict.kinds",
+    "LoadOptions": "densevit.runtimes.options",
+    "LoadedModel": "densevit.predict.loading",
+    "Segmenter": "densevit.predict.kinds",
+    "Upscaler": "densevit.predict.kinds",
     "DensevitError": "densevit.core.errors",
     "InputError": "densevit.core.errors",
     "UnavailableError": "densevit.core.errors",

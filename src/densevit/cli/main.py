@@ -21,7 +21,7 @@ class Verb:
     """A verb; its module is imported when it is called.
 
     Attributes:
-        function: "module:function" below `densevit.cli`.
+        function: "module:function".
         help: one line.
         example: the end of its help.
         raw: whether it reads its flags itself.
@@ -35,53 +35,53 @@ class Verb:
 
 VERBS: dict[str, Verb] = {
     "segment": Verb(
-        "segment:segment",
+        "densevit.cli.segment:segment",
         "Find the class of every pixel.",
         "densevit segment street.jpg --format overlay,labels",
     ),
     "classify": Verb(
-        "classify:classify",
+        "densevit.cli.classify:classify",
         "Name the most probable classes of every image.",
         "densevit classify cat.jpg --top 3",
     ),
     "upscale": Verb(
-        "upscale:upscale",
+        "densevit.cli.upscale:upscale",
         "Enlarge images; transparency, 16-bit depth, orientation and color profile are kept.",
         "densevit upscale photo.jpg --compare",
     ),
     "masks": Verb(
-        "masks:masks",
+        "densevit.cli.masks:masks",
         "Find the masks of objects: by boxes, by points, or of everything.",
         "densevit masks street.jpg --model mobile-sam --box 40,60,300,400",
     ),
     "models": Verb(
-        "models:models",
+        "densevit.cli.models:models",
         "List all models: their cost, published scores, and where their weights are.",
         "densevit models --json",
     ),
     "info": Verb(
-        "info:info",
+        "densevit.cli.info:info",
         "Describe a model or file: task, classes, sizes, cost, weights.",
         "densevit info cls-b1-r224",
     ),
     "convert": Verb(
-        "convert:convert",
+        "densevit.cli.convert:convert",
         "Convert official or timm weights to densevit's .safetensors format.",
         "densevit convert efficientvit_b1_r224.pt b1.safetensors",
     ),
     "eval": Verb(
-        "evaluate:evaluate",
+        "densevit.cli.evaluate:evaluate",
         "Measure a model's scores on a data set.",
         "densevit eval seg-b0-camvid --data camvid:data/camvid",
     ),
     "train": Verb(
-        "train:train",
+        "densevit.cli.train:train",
         "Train a model by a recipe.",
         "densevit train camvid --data data/camvid --out runs/camvid --steps 2000",
         raw=True,
     ),
     "completion": Verb(
-        "completion:completion",
+        "densevit.cli.completion:completion",
         "Print the completion script of a shell.",
         "densevit completion bash > ~/.local/share/bash-completion/completions/densevit",
     ),
@@ -100,7 +100,7 @@ def make_app() -> App:
     )
     for name, verb in VERBS.items():
         app.command(
-            f"densevit.cli.{verb.function}",
+            verb.function,
             name=name,
             help=verb.help,
             help_epilogue=f"EXAMPLE\n  {verb.example}",

@@ -112,7 +112,9 @@ def load(model: str | Path, **options: Unpack[LoadKeywords]) -> LoadedModel:
 def load_with(model: str | Path, options: LoadOptions) -> LoadedModel:
     """`load` with the options as data."""
     files = _find_files(model, options.weights)
-    row = choose_runtime(options.runtime, options.device)
+    # weights are turned into what a runtime opens; a file of another format decides
+    suffix = "" if files.graph is None else files.graph.suffix.lower()
+    row = choose_runtime(options.runtime, options.device, suffix)
     options = replace(options, runtime=row.name)
     runtime = _open(files, row, options)
     task = make_task(runtime.manifest, size=options.size, tile=options.tile)

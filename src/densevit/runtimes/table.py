@@ -92,8 +92,13 @@ class Artefact:
     manifest: Manifest | None = None
 
 
-def choose_runtime(name: str, device: str) -> RuntimeRow:
-    """The row of that name; "auto" is the first one that runs on the device.
+def choose_runtime(name: str, device: str, suffix: str = "") -> RuntimeRow:
+    """The row of that name; "auto" is the first one that runs on the device, of those that open such files if any.
+
+    Args:
+        name: of a runtime, or "auto".
+        device: as the user names it.
+        suffix: of the file at hand; "" where several would do.
 
     Raises:
         UsageError: no such runtime, or none for the device.
@@ -102,7 +107,8 @@ def choose_runtime(name: str, device: str) -> RuntimeRow:
         if name not in RUNTIMES:
             raise UsageError(f"runtime must be one of auto, {', '.join(RUNTIMES)}, got {name!r}")
         return RUNTIMES[name]
-    for row in RUNTIMES.values():
+    rows = sorted(RUNTIMES.values(), key=lambda row: suffix not in row.suffixes)
+    for row in rows:
         if row.runs_on(device):
             return row
     devices = sorted({device for row in RUNTIMES.values() for device in row.devices})
