@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -142,18 +141,14 @@ def test_every_runtime_gives_the_answers_of_the_model(graph, toy_file, tmp_path)
 def test_a_runtime_is_in_the_help_of_every_verb(tmp_path):
     code = """
 import sys
-from densevit.runtimes.table import RUNTIMES
-from helpers import toy_runtime
-RUNTIMES["toy"] = toy_runtime.RUNTIME
+from densevit.runtimes.table import RUNTIMES, RuntimeRow
+RUNTIMES["toy"] = RuntimeRow("toy", "numpy", "toys", "Toy", (".toy",), ("cpu",), (), "toys")
 from densevit.cli import main
 sys.argv = ["densevit", "segment", "--help"]
 main()
 """
-    environment = tiny.environment()
-    environment["PYTHONPATH"] = f"{Path(__file__).parent}:{environment.get('PYTHONPATH', '')}"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
-    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env=tiny.environment(), check=True)
     assert "toy (numpy)" in " ".join(done.stdout.replace("│", " ").split())
 
 
