@@ -16,7 +16,7 @@ from densevit.checkpoints.loading import load_network, read_weights
 from densevit.checkpoints.names import detect_convention, official_name, to_own_names
 from densevit.checkpoints.state import WeightsMismatchError, load_state, own_tensors, read_pickled, save_own
 from densevit.core.manifest import METADATA_KEY, Manifest
-from densevit.models.build import DenseModel, build, build_dense, create_model
+from densevit.models.build import DenseModel, build, create_model
 from densevit.variants import ARCHITECTURES, SEGMENTATION, SUPER_RESOLUTION
 from densevit.weights import WeightsError, hash_tensors, read_tensors
 from helpers import reference
@@ -84,7 +84,7 @@ def test_names_and_shapes_are_the_references(name):
     assert ours == reference.shapes(reference.ROWS[name])
     # no two tensors share a name
     with torch.device("meta"):
-        assert len(ours) == len(build_dense(SEGMENTATION[name]).state_dict())
+        assert len(ours) == len(build(SEGMENTATION[name]).state_dict())
 
 
 def test_official_tensors_arrive_one_to_one():

@@ -1,6 +1,6 @@
 """Fields of dataclasses become flags: every kind of value, every error, and what the help shows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,6 +11,12 @@ from densevit.cli.flags import STDIN, Flag, run_verb
 from densevit.core.errors import UsageError
 from densevit.recipes.camvid import CamVidOptions
 from densevit.train.options import Options
+
+
+@dataclass(frozen=True)
+class Inner:
+    depth: Annotated[int, "Of something inside."] = 2
+    rate: float | None = None
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,10 @@ class Extended(Options):
     text: str = ""
     tile: Annotated[str | int, "Pixels, or a word."] = "auto"
     place: Path | None = None
+    names: Annotated[list[str] | None, "May be repeated."] = None
+    counts: list[int] | None = None
+    many: list[str] = field(default_factory=list)
+    inner: Inner = Inner()
 
 
 def parse(tokens: list[str], defaults: Any = None) -> Any:
@@ -63,6 +73,11 @@ def parse(tokens: list[str], defaults: Any = None) -> Any:
         (["--text", "None"], "text", "None"),
         (["--tile", "256"], "tile", "256"),
         (["--place", "None"], "place", Path("None")),
+        (["--names", "a", "--names", "b,c"], "names", ["a", "b,c"]),
+        (["--counts", "1", "--counts", "2"], "counts", [1, 2]),
+        (["--many", "a", "--many", "b"], "many", ["a", "b"]),
+        (["--depth", "5"], "inner", Inner(5)),
+        (["--rate", "0.5"], "inner", Inner(rate=0.5)),
     ],
 )
 def test_every_kind_of_value(tokens, name, value):
@@ -87,6 +102,7 @@ def test_defaults_are_those_of_the_options_given():
     [
         (["--stepz", "5"], "--stepz.*--steps"),
         (["--steps"], "--steps"),
+        (["--counts", "1.5"], "'1.5' is not a whole number"),
         (["--flag=maybe"], "--flag"),
         (["--steps=five"], "--steps.* 'five' is not a whole number"),
         (["--steps=1.5"], "--steps.* '1.5' is not a whole number"),

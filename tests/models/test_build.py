@@ -10,7 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from densevit.models.attention import MultiScaleAttention
 from densevit.models.backbone import Backbone, Feature
 from densevit.models.blocks import residual_block
-from densevit.models.build import build_dense, create_model, with_ablations
+from densevit.models.build import build, create_model
 from densevit.models.fusion import Fusion
 from densevit.models.heads import SegmentationHead
 from densevit.models.layers import ConvNorm, activation_layer
@@ -23,6 +23,7 @@ from densevit.variants import (
     SEGMENTATION,
     count,
     find_architecture,
+    with_ablations,
 )
 
 ABLATIONS = {
@@ -281,7 +282,7 @@ def test_convolution_with_norm():
 
 def test_models_can_be_trained():
     torch.manual_seed(0)
-    model = build_dense(SEGMENTATION["seg-b0"], classes=3).train()
+    model = build(SEGMENTATION["seg-b0"], classes=3).train()
     model(torch.randn(2, 3, 64, 64)).square().mean().backward()
     for name, weight in model.named_parameters():
         assert weight.grad is not None, name

@@ -9,7 +9,7 @@ from PIL import Image
 
 from densevit.checkpoints.names import detect_convention, to_own_names
 from densevit.checkpoints.state import load_state, read_pickled
-from densevit.models.build import DenseModel, build_dense
+from densevit.models.build import DenseModel, build
 from densevit.variants import SEGMENTATION, SegmentationTable
 from helpers import reference
 
@@ -39,7 +39,7 @@ CASES = {
 
 
 def loaded(table: SegmentationTable, state: dict[str, torch.Tensor]) -> DenseModel:
-    model = build_dense(table)
+    model = build(table)
     assert detect_convention(state) == "official"
     load_state(model, to_own_names(state, model.state_dict(), table), source="random")
     return model.eval()

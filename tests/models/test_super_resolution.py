@@ -7,8 +7,8 @@ from torch import nn
 
 from densevit.imaging import enlarge
 from densevit.models.attention import MultiScaleAttention
-from densevit.models.build import SuperResolutionModel, create_model, with_ablations
-from densevit.variants import SUPER_RESOLUTION, count
+from densevit.models.build import SuperResolutionModel, create_model
+from densevit.variants import SUPER_RESOLUTION, count, with_ablations
 from helpers import tiny
 
 NAMES = list(SUPER_RESOLUTION)

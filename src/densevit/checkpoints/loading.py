@@ -12,8 +12,8 @@ from densevit.checkpoints.names import strip_wrapper, to_own_names
 from densevit.checkpoints.state import load_state, read_pickled
 from densevit.core.errors import UsageError
 from densevit.core.manifest import METADATA_KEY, Manifest, describe_mismatch, match_manifest
-from densevit.models.build import Network, build, with_ablations
-from densevit.variants import find_architecture
+from densevit.models.build import Network, build
+from densevit.variants import find_architecture, with_ablations
 from densevit.weights import WEIGHTS_SUFFIXES, WeightsError, hash_tensors, read_tensors
 
 

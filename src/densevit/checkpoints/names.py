@@ -3,60 +3,46 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Literal
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from torch import Tensor
 
-from densevit.variants import (
-    Architecture,
-    ClassificationTable,
-    PromptableTable,
-    SegmentationTable,
-    SuperResolutionTable,
-    TinyViTTable,
-)
+from densevit.variants import Architecture, ClassificationTable, PromptableTable, SegmentationTable
 
 _TINY_VIT_STEM = "image_encoder.patch_embed.seq.0.c.weight"
-_UNUSED = ("image_encoder.norm_head.", "image_encoder.head.")
-"""In MobileSAM's file, but not in its network: the classifier that the encoder was pretrained with."""
-
 Convention = Literal["own", "official", "timm"]
 """The naming of a checkpoint's tensors."""
 
 
+@dataclass(frozen=True)
+class NameMap:
+    """What other people call the tensors of a family.
+
+    Attributes:
+        official: (our name, table) -> the key in an official checkpoint.
+        timm: (our name, table) -> the key in a timm checkpoint; None where timm has no such models.
+        unused: beginnings of the keys of official checkpoints that belong to no tensor of the network.
+    """
+
+    official: Callable[[str, Any], str]
+    timm: Callable[[str, Any], str] | None = None
+    unused: tuple[str, ...] = ()
+
+
 def official_name(name: str, table: Architecture) -> str:
     """The key in an official checkpoint of the tensor that is called `name` here."""
-    if isinstance(table, SuperResolutionTable):
-        return name  # nobody else has published one
-    if isinstance(table, PromptableTable):
-        if isinstance(table.encoder, TinyViTTable):
-            return _official_tiny_vit(name)
-        return _official_promptable(name, table.encoder.backbone.family)
-    if name.startswith("backbone."):
-        return _official_backbone(name, table.backbone.family)
-    if isinstance(table, SegmentationTable):
-        return _official_segmentation_head(name)
-    return _rename(name, _OFFICIAL_CLASSIFICATION_HEAD)
+    return NAME_MAPS[table.kind].official(name, table)
 
 
 def timm_name(name: str, table: Architecture) -> str:
     """The key in a timm checkpoint (`efficientvit_b0` and so on) of the tensor that is called `name` here.
 
-    timm has classifiers only, so that other architectures' names stay as they are; it numbers the backbone's
-    stages from 0 behind the stem.
+    timm has classifiers only, so that other architectures' names stay as they are.
     """
-    if not isinstance(table, ClassificationTable):
-        return name
-    if name.startswith("head."):
-        return _rename(name, _TIMM_HEAD)
-    name = _official_backbone(name, table.backbone.family).removeprefix("backbone.")
-    first = 0 if table.backbone.family == "b" else 1
-    stem = "input_stem" if table.backbone.family == "b" else "stages.0"
-    stage, index, rest = re.fullmatch(r"(input_stem|stages\.\d+)\.op_list\.(\d+)\.(.+)", name).groups()  # type: ignore[union-attr]
-    if stage == stem:
-        return f"stem.in_conv.{rest}" if index == "0" else f"stem.res{int(index) - 1}.{rest}"
-    return f"stages.{int(stage.removeprefix('stages.')) - first}.blocks.{index}.{rest}"
+    rename = NAME_MAPS[table.kind].timm
+    return name if rename is None else rename(name, table)
 
 
 def detect_convention(keys: Iterable[str]) -> Convention:
@@ -90,8 +76,8 @@ def to_own_names(state: Mapping[str, Tensor], names: Iterable[str], table: Archi
             ours = {timm_name(name, table): name for name in names}
         case "own":
             return dict(state)
-    if isinstance(table, PromptableTable) and isinstance(table.encoder, TinyViTTable):
-        state = {key: tensor for key, tensor in state.items() if not key.startswith(_UNUSED)}
+    unused = NAME_MAPS[table.kind].unused
+    state = {key: tensor for key, tensor in state.items() if not key.startswith(unused)}
     return {ours.get(key, key): tensor for key, tensor in state.items()}
 
 
@@ -108,10 +94,31 @@ def _official_backbone(name: str, family: str) -> str:
     return f"{prefix}.op_list.{index}.{within}{rest}"
 
 
-def _official_segmentation_head(name: str) -> str:
+def _official_segmentation(name: str, table: SegmentationTable) -> str:
+    if name.startswith("backbone."):
+        return _official_backbone(name, table.backbone.family)
     # the finest map is not upsampled, so the official list around its convolution does not exist
     name = re.sub(r"^head\.fusion\.laterals\.2\.", "head.input_ops.2.", name)
     return _official_fusion(name, "head")
+
+
+def _official_classification(name: str, table: ClassificationTable) -> str:
+    if name.startswith("backbone."):
+        return _official_backbone(name, table.backbone.family)
+    return _rename(name, _OFFICIAL_CLASSIFICATION_HEAD)
+
+
+def _timm_classification(name: str, table: ClassificationTable) -> str:
+    """timm numbers the backbone's stages from 0 behind the stem."""
+    if name.startswith("head."):
+        return _rename(name, _TIMM_HEAD)
+    name = _official_backbone(name, table.backbone.family).removeprefix("backbone.")
+    first = 0 if table.backbone.family == "b" else 1
+    stem = "input_stem" if table.backbone.family == "b" else "stages.0"
+    stage, index, rest = re.fullmatch(r"(input_stem|stages\.\d+)\.op_list\.(\d+)\.(.+)", name).groups()  # type: ignore[union-attr]
+    if stage == stem:
+        return f"stem.in_conv.{rest}" if index == "0" else f"stem.res{int(index) - 1}.{rest}"
+    return f"stages.{int(stage.removeprefix('stages.')) - first}.blocks.{index}.{rest}"
 
 
 def _official_fusion(name: str, prefix: str) -> str:
@@ -144,16 +151,30 @@ def _rename(name: str, rules: tuple[tuple[str, str], ...]) -> str:
     return name
 
 
-def _official_promptable(name: str, family: str) -> str:
+def _official_efficientvit_sam(name: str, table: PromptableTable) -> str:
     if name.startswith("image_encoder.backbone."):
+        encoder: Any = table.encoder
+        family = encoder.backbone.family
         return "image_encoder." + _official_backbone(name.removeprefix("image_encoder."), family)
     name = name.replace("image_encoder.neck.output.", "image_encoder.neck.output.0.")
     return _official_fusion(name, "image_encoder.neck")
 
 
-def _official_tiny_vit(name: str) -> str:
+def _official_tiny_vit_sam(name: str, table: PromptableTable) -> str:
     """MobileSAM's names, which differ from ours inside a convolution with its norm alone."""
     if not name.startswith("image_encoder."):
         return name
     name = name.replace(".conv.", ".c.")
     return re.sub(r"\.(seq\.\d+|conv\d|local_conv)\.norm\.", r".\1.bn.", name)
+
+
+NAME_MAPS: dict[str, NameMap] = {
+    "segmentation": NameMap(_official_segmentation),
+    "classification": NameMap(_official_classification, _timm_classification),
+    # nobody else has published one
+    "super_resolution": NameMap(lambda name, table: name),
+    "efficientvit_sam": NameMap(_official_efficientvit_sam),
+    # the classifier that the encoder was pretrained with is in MobileSAM's file
+    "tiny_vit_sam": NameMap(_official_tiny_vit_sam, unused=("image_encoder.norm_head.", "image_encoder.head.")),
+}
+"""A key of `variants.FAMILIES` -> the names of its tensors elsewhere."""

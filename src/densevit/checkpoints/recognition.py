@@ -12,14 +12,7 @@ from torch import Tensor
 from densevit.checkpoints.names import to_own_names
 from densevit.checkpoints.state import list_differences, shapes_of
 from densevit.models.build import build
-from densevit.variants import (
-    ARCHITECTURES,
-    Architecture,
-    PromptableTable,
-    SegmentationTable,
-    SuperResolutionTable,
-    TinyViTTable,
-)
+from densevit.variants import ARCHITECTURES, FAMILIES, Architecture
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -74,7 +67,8 @@ def _match(found: Shapes, expected: Shapes, table: Architecture) -> Recognition 
     """The first convolution may have any number of input channels, the classifier any number of classes."""
     if found.keys() != expected.keys():
         return None
-    stem, classifier = stem_name(table), classifier_name(table)
+    family = FAMILIES[table.kind]
+    stem, classifier = family.stem, family.find_classifier(table)
     for name, shape in expected.items():
         if name == stem:
             same = found[name][:1] + found[name][2:] == shape[:1] + shape[2:]
@@ -88,21 +82,3 @@ def _match(found: Shapes, expected: Shapes, table: Architecture) -> Recognition 
     if classifier and found[f"{classifier}weight"][0] != classes:
         return None
     return Recognition(table.name, classes, found[stem][1])
-
-
-def stem_name(table: Architecture) -> str:
-    """Our name of the weight that reads the image."""
-    if not isinstance(table, PromptableTable):
-        return "backbone.stages.0.0.conv.weight"
-    if isinstance(table.encoder, TinyViTTable):
-        return "image_encoder.patch_embed.seq.0.conv.weight"
-    return "image_encoder.backbone.stages.0.0.conv.weight"
-
-
-def classifier_name(table: Architecture) -> str:
-    """The prefix of our names of the classifier's weight and bias; "" for models without classes."""
-    if isinstance(table, (PromptableTable, SuperResolutionTable)):
-        return ""
-    if isinstance(table, SegmentationTable):
-        return f"head.output.{0 if table.head.final_expand is None else 1}.conv."
-    return "head.classifier."

@@ -10,8 +10,9 @@ import dataclasses
 import inspect
 import types
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
-from functools import cache, wraps
+from functools import partial, wraps
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from cyclopts import App, Parameter, Token
@@ -53,7 +54,6 @@ def make_verb(function: Callable[..., None]) -> Callable[..., None]:
     return verb
 
 
-@cache
 def flags_of(options: Any) -> type[Any]:
     """A subclass of a dataclass of options whose fields are flags, with the values of `options` as defaults."""
     kind = type(options)
@@ -66,7 +66,9 @@ def flags_of(options: Any) -> type[Any]:
             # a class that changes a default need not repeat the help
             hint = Annotated[hint, _find_help(kind, field.name)]
         namespace["__annotations__"][field.name] = _convert(hint, default)
-        namespace[field.name] = default
+        # a default that can be changed belongs to one instance
+        shared = getattr(type(default), "__hash__", None) is not None
+        namespace[field.name] = default if shared else dataclasses.field(default_factory=partial(copy, default))
     made: type[Any] = dataclass(frozen=True)(type(kind.__name__, (kind, _Flags), namespace))
     return made
 
@@ -102,7 +104,7 @@ def _restore(value: Any) -> Any:
         return [_restore(entry) for entry in value]
     if isinstance(value, _Flags):
         (kind,) = (base for base in type(value).__bases__ if base is not _Flags)
-        return kind(**vars(value))
+        return kind(**{field.name: _restore(getattr(value, field.name)) for field in dataclasses.fields(kind)})
     return "-" if value == STDIN else value
 
 
@@ -135,6 +137,8 @@ def _convert(hint: Any, default: Any) -> Any:
 def _choose_reader(base: Any) -> dict[str, Any]:
     """How a value is read from text, where cyclopts's own way would surprise."""
     members = [member for member in _members(base) if member is not type(None)]
+    if members == [list[int]]:
+        return {"converter": _read_whole_numbers}
     if members == [int]:
         return {"converter": _read_whole_number, "n_tokens": 1}
     if len(members) == 1 and get_origin(members[0]) is tuple:
@@ -151,6 +155,10 @@ def _members(base: Any) -> Sequence[Any]:
 
 def _read_text(_: Any, tokens: Sequence[Token]) -> str:
     return tokens[0].value
+
+
+def _read_whole_numbers(_: Any, tokens: Sequence[Token]) -> list[int]:
+    return [_read_whole_number(_, [token]) for token in tokens]
 
 
 def _read_whole_number(_: Any, tokens: Sequence[Token]) -> int:

@@ -64,6 +64,8 @@ def masks(
     points = [_parse_point(text) for text in point or ()]
     if everything == bool(boxes or points):
         raise UsageError("give boxes (--box), points (--point) or --everything; --help shows an example")
+    if not everything and options != EverythingOptions():
+        raise UsageError("options of the grid and its masks, such as --points-per-side, are for --everything")
     if boxes and points:
         raise UsageError("--box and --point cannot be combined; run the command once for each")
     several = _SEVERAL[multimask]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,14 +18,14 @@ from densevit.models.prompts import PromptEncoder
 from densevit.models.super_resolution import SuperResolutionHead, enlarge, start_near_bicubic
 from densevit.models.tiny_vit import TinyViT
 from densevit.variants import (
+    FAMILIES,
     Architecture,
-    BackboneTable,
     ClassificationTable,
     PromptableTable,
     SegmentationTable,
     SuperResolutionTable,
-    TinyViTTable,
     find_architecture,
+    with_ablations,
 )
 
 
@@ -133,19 +134,13 @@ def build(table: Architecture, *, classes: int | None = None, in_channels: int =
     Raises:
         UsageError: a count below 1, or classes for a model without classes.
     """
-    if isinstance(table, (SegmentationTable, ClassificationTable)):
-        return build_dense(table, classes=classes, in_channels=in_channels)
-    if classes is not None:
+    if classes is not None and not FAMILIES[table.kind].has_classes:
         raise UsageError(f"{table.name} has no classes, got classes={classes}")
-    if isinstance(table, SuperResolutionTable):
-        return build_super_resolution(table, in_channels=in_channels)
-    return build_promptable(table, in_channels=in_channels)
+    return BUILDERS[table.kind](table, classes, in_channels)
 
 
-def build_dense(
-    table: SegmentationTable | ClassificationTable, *, classes: int | None = None, in_channels: int = 3
-) -> DenseModel:
-    """A segmentation or classification model with random weights; `classes` defaults to the table's own count.
+def build_segmentation(table: SegmentationTable, classes: int | None = None, in_channels: int = 3) -> DenseModel:
+    """A segmentation model with random weights; `classes` defaults to the table's own count.
 
     Raises:
         UsageError: a count below 1.
@@ -153,26 +148,26 @@ def build_dense(
     backbone = Backbone(table.backbone, in_channels=in_channels)
     classes = table.classes if classes is None else classes
     eps = table.backbone.norm_eps
-    head: nn.Module
-    if isinstance(table, SegmentationTable):
-        head = SegmentationHead(table.head, backbone.features, classes=classes, norm_eps=eps)
-    else:
-        head = ClassificationHead(table.head, backbone.features, classes=classes, norm_eps=eps)
-    return DenseModel(backbone, head)
+    return DenseModel(backbone, SegmentationHead(table.head, backbone.features, classes=classes, norm_eps=eps))
 
 
-def build_promptable(table: PromptableTable, *, in_channels: int = 3) -> PromptableModel:
-    """A Segment Anything model with random weights."""
-    encoder = table.encoder
-    image_encoder = (
-        TinyViT(encoder, in_channels=in_channels)
-        if isinstance(encoder, TinyViTTable)
-        else ImageEncoder(encoder, in_channels=in_channels)
-    )
-    return PromptableModel(image_encoder, PromptEncoder(), MaskDecoder(norm_eps=table.decoder_norm_eps))
+def build_classification(
+    table: ClassificationTable, classes: int | None = None, in_channels: int = 3
+) -> DenseModel:
+    """A classifier with random weights; `classes` defaults to the table's own count.
+
+    Raises:
+        UsageError: a count below 1.
+    """
+    backbone = Backbone(table.backbone, in_channels=in_channels)
+    classes = table.classes if classes is None else classes
+    eps = table.backbone.norm_eps
+    return DenseModel(backbone, ClassificationHead(table.head, backbone.features, classes=classes, norm_eps=eps))
 
 
-def build_super_resolution(table: SuperResolutionTable, *, in_channels: int = 3) -> SuperResolutionModel:
+def build_super_resolution(
+    table: SuperResolutionTable, classes: int | None = None, in_channels: int = 3
+) -> SuperResolutionModel:
     """A super-resolution model with random weights, which enlarges bicubically until it is trained."""
     backbone = Backbone(table.backbone, in_channels=in_channels)
     head = SuperResolutionHead(
@@ -186,29 +181,34 @@ def build_super_resolution(table: SuperResolutionTable, *, in_channels: int = 3)
     return SuperResolutionModel(backbone, head)
 
 
-def with_ablations(
-    table: Architecture, *, multi_scale: bool = True, global_attention: bool = True
-) -> Architecture:
-    """The same architecture without what is switched off (paper, Table 1).
-
-    Raises:
-        UsageError: something is switched off in a network that is not an EfficientViT.
-    """
-    if multi_scale and global_attention:
-        return table
-    if not isinstance(table, PromptableTable):
-        return replace(table, backbone=_ablate(table.backbone, multi_scale, global_attention))
-    encoder = table.encoder
-    if isinstance(encoder, TinyViTTable):
-        raise UsageError(f"{table.name} is not an EfficientViT; multi_scale and global_attention must be True")
-    backbone = _ablate(encoder.backbone, multi_scale, global_attention)
-    return replace(table, encoder=replace(encoder, backbone=backbone))
+def build_efficientvit_sam(
+    table: PromptableTable, classes: int | None = None, in_channels: int = 3
+) -> PromptableModel:
+    """A Segment Anything model with EfficientViT's encoder and random weights."""
+    encoder: Any = table.encoder
+    return _add_prompts(ImageEncoder(encoder, in_channels=in_channels), table)
 
 
-def _ablate(backbone: BackboneTable, multi_scale: bool, global_attention: bool) -> BackboneTable:
-    if not multi_scale:
-        backbone = backbone.without_multi_scale()
-    return backbone if global_attention else backbone.without_global_attention()
+def build_tiny_vit_sam(
+    table: PromptableTable, classes: int | None = None, in_channels: int = 3
+) -> PromptableModel:
+    """A Segment Anything model with TinyViT's encoder and random weights."""
+    encoder: Any = table.encoder
+    return _add_prompts(TinyViT(encoder, in_channels=in_channels), table)
+
+
+def _add_prompts(image_encoder: ImageEncoder | TinyViT, table: PromptableTable) -> PromptableModel:
+    return PromptableModel(image_encoder, PromptEncoder(), MaskDecoder(norm_eps=table.decoder_norm_eps))
+
+
+BUILDERS: dict[str, Callable[[Any, int | None, int], Network]] = {
+    "segmentation": build_segmentation,
+    "classification": build_classification,
+    "super_resolution": build_super_resolution,
+    "efficientvit_sam": build_efficientvit_sam,
+    "tiny_vit_sam": build_tiny_vit_sam,
+}
+"""A key of `variants.FAMILIES` -> builds its networks with random weights."""
 
 
 def create_model(

@@ -27,16 +27,16 @@ Progress = Callable[[int, int], None]
 class EverythingOptions:
     """Where to look and which masks to keep; defaults are those of Segment Anything's generator."""
 
-    points_per_side: Annotated[int, "Of the grid over the whole image."] = 32
+    points_per_side: Annotated[int, "Points per side of the grid over the whole image."] = 32
     pred_iou_threshold: Annotated[float, "Masks with at most this predicted quality are dropped."] = 0.88
     stability_threshold: Annotated[
         float, "Smallest share of a mask that stays when the threshold of the logits moves."
     ] = 0.95
-    stability_offset: Annotated[float, "By how much it moves, up and down."] = 1.0
+    stability_offset: Annotated[float, "How far that threshold moves, up and down."] = 1.0
     box_nms_threshold: Annotated[float, "Largest overlap of boxes within a crop."] = 0.7
     crop_layers: Annotated[int, "Layers of crops beyond the whole image, for small objects: 2x2, 4x4, ..."] = 0
     crop_nms_threshold: Annotated[float, "Largest overlap of boxes between crops; smaller crops win."] = 0.7
-    crop_overlap_ratio: Annotated[float, "Of the image's shorter side."] = 512 / 1500
+    crop_overlap_ratio: Annotated[float, "Overlap of crops, as a share of the image's shorter side."] = 512 / 1500
     crop_points_downscale: Annotated[
         int, "Crops of layer n have points_per_side divided by the n-th power of this."
     ] = 1

@@ -12,7 +12,8 @@ from densevit.variants.architectures import (
     find_architecture,
 )
 from densevit.variants.backbones import BACKBONES
-from densevit.variants.cost import Cost, count
+from densevit.variants.cost import Cost
+from densevit.variants.families import FAMILIES, Family, count, with_ablations
 from densevit.variants.tables import (
     Activation,
     Architecture,
@@ -35,6 +36,7 @@ __all__ = [
     "ARCHITECTURES",
     "BACKBONES",
     "CLASSIFICATION",
+    "FAMILIES",
     "PROMPTABLE",
     "SEGMENTATION",
     "SUPER_RESOLUTION",
@@ -47,6 +49,7 @@ __all__ = [
     "ClassificationTable",
     "Cost",
     "EfficientViTEncoderTable",
+    "Family",
     "NeckTable",
     "PromptableTable",
     "SegmentationHeadTable",
@@ -58,4 +61,5 @@ __all__ = [
     "TinyViTTable",
     "count",
     "find_architecture",
+    "with_ablations",
 ]

@@ -4,16 +4,18 @@ per linear and 2 N^2 d per softmax attention head, and learnable parameters (wit
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from densevit.variants.counter import Counter
 from densevit.variants.tables import (
-    Architecture,
     BackboneTable,
     ClassificationTable,
-    EfficientViTEncoderTable,
     PromptableTable,
     SegmentationTable,
+    SuperResolutionTable,
 )
+
+Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -59,51 +61,53 @@ def _linear(inputs: int, outputs: int) -> int:
     return inputs * outputs + outputs
 
 
-def count(
-    table: Architecture | BackboneTable,
-    size: tuple[int, int],
-    *,
-    in_channels: int = 3,
-    classes: int | None = None,
-) -> Cost:
-    """The cost of a model.
-
-    Args:
-        table: a row of `ARCHITECTURES` or `BACKBONES`.
-        size: (height, width) of the input in pixels.
-        in_channels: channels of the input.
-        classes: number of classes, the table's own when None; ignored for models without a classifier.
-
-    Returns:
-        Learnable parameters (without BatchNorm statistics) and multiply-accumulates.
-
-    Raises:
-        ValueError: a size below one pixel.
-    """
-    height, width = size
-    if height < 1 or width < 1:
-        raise ValueError(f"size must be at least (1, 1), got {size}")
-    if isinstance(table, PromptableTable):
-        return _promptable(table, size, in_channels)
-    backbone = table if isinstance(table, BackboneTable) else table.backbone
-    counter = Counter(height, width, norm=backbone.norm)
-    features = counter.backbone(backbone, in_channels)
-    if isinstance(table, SegmentationTable):
-        counter.segmentation_head(table.head, features, table.classes if classes is None else classes)
-    elif isinstance(table, ClassificationTable):
-        counter.classification_head(table.head, features, table.classes if classes is None else classes)
-    elif not isinstance(table, BackboneTable):
-        counter.super_resolution_head(table.head, features, in_channels * table.scale**2)
+def count_backbone(table: BackboneTable, size: Size, in_channels: int, classes: int | None) -> Cost:
+    """A backbone without anything that reads its maps."""
+    counter = Counter(*size, norm=table.norm)
+    counter.backbone(table, in_channels)
     return Cost(counter.params, counter.macs)
 
 
-def _promptable(table: PromptableTable, size: tuple[int, int], in_channels: int) -> Cost:
+def count_segmentation(table: SegmentationTable, size: Size, in_channels: int, classes: int | None) -> Cost:
+    """A segmentation model."""
+    counter = Counter(*size, norm=table.backbone.norm)
+    features = counter.backbone(table.backbone, in_channels)
+    counter.segmentation_head(table.head, features, table.classes if classes is None else classes)
+    return Cost(counter.params, counter.macs)
+
+
+def count_classification(table: ClassificationTable, size: Size, in_channels: int, classes: int | None) -> Cost:
+    """A classifier."""
+    counter = Counter(*size, norm=table.backbone.norm)
+    features = counter.backbone(table.backbone, in_channels)
+    counter.classification_head(table.head, features, table.classes if classes is None else classes)
+    return Cost(counter.params, counter.macs)
+
+
+def count_super_resolution(table: SuperResolutionTable, size: Size, in_channels: int, classes: int | None) -> Cost:
+    """A super-resolution model."""
+    counter = Counter(*size, norm=table.backbone.norm)
+    features = counter.backbone(table.backbone, in_channels)
+    counter.super_resolution_head(table.head, features, in_channels * table.scale**2)
+    return Cost(counter.params, counter.macs)
+
+
+def count_efficientvit_sam(table: PromptableTable, size: Size, in_channels: int, classes: int | None) -> Cost:
+    """A promptable model whose image encoder is an EfficientViT with a neck."""
     counter = Counter(*size)
-    if isinstance(table.encoder, EfficientViTEncoderTable):
-        counter.neck(table.encoder.neck, counter.backbone(table.encoder.backbone, in_channels))
-        width = table.encoder.neck.embedding
-    else:
-        counter.tiny_vit(table.encoder, in_channels)
-        width = table.encoder.embedding
+    encoder: Any = table.encoder
+    counter.neck(encoder.neck, counter.backbone(encoder.backbone, in_channels))
+    return _add_prompts(counter, encoder.neck.embedding)
+
+
+def count_tiny_vit_sam(table: PromptableTable, size: Size, in_channels: int, classes: int | None) -> Cost:
+    """A promptable model whose image encoder is a TinyViT."""
+    counter = Counter(*size)
+    encoder: Any = table.encoder
+    counter.tiny_vit(encoder, in_channels)
+    return _add_prompts(counter, encoder.embedding)
+
+
+def _add_prompts(counter: Counter, width: int) -> Cost:
     params = counter.params + _prompt_encoder_params(width) + _mask_decoder_params(width)
     return Cost(params, counter.macs, counter.params)

@@ -6,7 +6,7 @@ Source: EfficientViT (arXiv 2205.14756), section 2.3, and the official configura
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from densevit.variants.tiny_vit import TinyViTTable
 
@@ -49,6 +49,8 @@ class BackboneTable:
     # False: biases instead of every BatchNorm
     norm: bool = True
 
+    kind: ClassVar[str] = "backbone"  # a key of `families.FAMILIES`
+
     def without_multi_scale(self) -> BackboneTable:
         """The same backbone with a single scale in every attention (paper, Table 1)."""
         return replace(self, stages=tuple(replace(stage, scales=()) for stage in self.stages))
@@ -81,6 +83,8 @@ class SegmentationTable:
     head: SegmentationHeadTable
     classes: int
 
+    kind: ClassVar[str] = "segmentation"  # a key of `families.FAMILIES`
+
 
 @dataclass(frozen=True)
 class ClassificationHeadTable:
@@ -99,6 +103,8 @@ class ClassificationTable:
     backbone: BackboneTable
     head: ClassificationHeadTable
     classes: int
+
+    kind: ClassVar[str] = "classification"  # a key of `families.FAMILIES`
 
 
 @dataclass(frozen=True)
@@ -121,6 +127,8 @@ class EfficientViTEncoderTable:
     backbone: BackboneTable
     neck: NeckTable
 
+    kind: ClassVar[str] = "efficientvit_sam"  # of the promptable models with such an encoder
+
 
 @dataclass(frozen=True)
 class PromptableTable:
@@ -130,6 +138,11 @@ class PromptableTable:
     encoder: EfficientViTEncoderTable | TinyViTTable
     side_px: int  # height and width of the encoder's input
     decoder_norm_eps: float  # of the LayerNorms in the mask decoder
+
+    @property
+    def kind(self) -> str:
+        """A key of `families.FAMILIES`: the encoder decides."""
+        return self.encoder.kind
 
 
 @dataclass(frozen=True)
@@ -152,6 +165,8 @@ class SuperResolutionTable:
     backbone: BackboneTable
     head: SuperResolutionHeadTable
     scale: int  # of height and width
+
+    kind: ClassVar[str] = "super_resolution"  # a key of `families.FAMILIES`
 
 
 Architecture = SegmentationTable | ClassificationTable | PromptableTable | SuperResolutionTable

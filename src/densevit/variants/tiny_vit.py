@@ -7,6 +7,7 @@ last stage's stride to 16.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class TinyViTTable:
     expand: int = 4  # of MBConvs and MLPs
     embedding: int = 256  # channels of the output
     norm_eps: float = 1e-5  # of BatchNorms and LayerNorms
+
+    kind: ClassVar[str] = "tiny_vit_sam"  # of the promptable models with such an encoder
 
 
 TINY_VIT_5M = TinyViTTable(
