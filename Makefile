@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Python compiles what it imports; compiling every file of every package here would take half of the installation
-PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# what Python compiled for one process, the others need not compile again
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-slow fuzz test-export test-package check format clean
 
@@ -54,8 +55,9 @@ $(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/python
 # has CUDA builds only: make test TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==$$(sed -n 's/^torch==//p' constraints.txt)
-	$(PIP) -e '.[test]'
+# Python compiles what it imports; compiling every file of these packages here would take half of the installation.
+	$(PIP) --no-compile $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==$$(sed -n 's/^torch==//p' constraints.txt)
+	$(PIP) --no-compile -e '.[test]'
 	@touch $@ $(VENV)/.core
 
 clean:
