@@ -40,7 +40,9 @@ def masks(
         "A point on the object (1, the default) or on its background (0); may be repeated.",
         Flag(("--point", "-p"), "X,Y[,0|1]"),
     ] = None,
-    everything: Annotated[bool, "Segment everything."] = False,
+    everything: Annotated[
+        bool, "Segment everything; options of the grid, from --points-per-side on, are for this alone."
+    ] = False,
     multimask: Annotated[
         Literal["auto", "one", "three"], "one mask per prompt, three, or auto: three for a single point."
     ] = "auto",
