@@ -139,9 +139,11 @@ def test_a_training_needs_data_and_out(densevit, missing):
     assert (done.code, done.errors) == (2, ["error: a training needs --data and --out"])
 
 
-def test_scores_have_titles_units_and_digits(densevit, monkeypatch):
+def test_scores_have_titles_units_and_digits(densevit, monkeypatch, tmp_path):
     scores = {"miou": 70.836, "ssim_y": 0.89741, "mse": 0.001234, "my_score": 0.5}
     monkeypatch.setattr("densevit.recipes.camvid.recipe", _recipe)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "best.safetensors").touch()
     monkeypatch.setattr("densevit.train.loop.fit", lambda training, out, *, resume: scores)
     done = densevit("train", "camvid", "--data", "data", "--out", "run")
     assert done.code == 0, done.err

@@ -58,7 +58,7 @@ def test_a_failed_write_keeps_the_last_one(tmp_path, monkeypatch):
     before = path.read_bytes()
 
     def full(state, file):
-        Path(file).write_bytes(b"half")
+        file.write(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full)

@@ -21,9 +21,10 @@ import densevit
 from densevit.core.errors import InputError, UnavailableError, UsageError
 from densevit.core.manifest import METADATA_KEY, Manifest
 from densevit.recipes.camvid import CamVidOptions, recipe
+from densevit.train.batches import Batches
 from densevit.train.checkpoint import CheckpointError, read_checkpoint
 from densevit.train.distributed import World
-from densevit.train.loop import CHECKPOINT_NAME, Batches, DivergedError, Training, fit
+from densevit.train.loop import CHECKPOINT_NAME, DivergedError, Training, fit
 from densevit.train.options import Options
 from densevit.weights import read_tensors
 
@@ -224,7 +225,8 @@ class TestFit:
 
         with pytest.raises(KeyboardInterrupt):
             fit(dataclasses.replace(killed, loss=loss), tmp_path / "killed", resume=False)
-        assert read_checkpoint(tmp_path / "killed" / CHECKPOINT_NAME, device=CPU)["step"] == 30
+        # that of the last validation, before which it is written
+        assert read_checkpoint(tmp_path / "killed" / CHECKPOINT_NAME, device=CPU)["step"] == 40
         assert max(step for step, _, _ in rows(tmp_path / "killed")) == 40
         fit(tiny(options)[0], tmp_path / "killed", resume=True)
         assert_same_state(tmp_path / "whole", tmp_path / "killed")
@@ -241,10 +243,75 @@ class TestFit:
         assert seen == {"indices": [], "saved": [], "validated": []}
         assert rows(tmp_path) == before
 
-    def test_resuming_without_a_checkpoint_starts(self, tmp_path):
-        training, seen = tiny(QUICK)
-        fit(training, tmp_path, resume=True)
-        assert len(seen["indices"]) == 6
+    def test_resuming_without_a_checkpoint_is_refused(self, tmp_path):
+        with pytest.raises(UsageError, match=r"last\.pt: no checkpoint to resume from; leave --resume out"):
+            fit(tiny(QUICK)[0], tmp_path, resume=True)
+
+    def test_a_validation_that_fails_costs_nothing(self, tmp_path):
+        fit(tiny(QUICK)[0], tmp_path / "whole")
+        training, _ = tiny(QUICK)
+
+        def fail(model):
+            raise InputError("val/1.jpg cannot be read")
+
+        with pytest.raises(InputError, match=r"val/1\.jpg"):
+            fit(dataclasses.replace(training, validate=fail), tmp_path / "cut")
+        assert read_checkpoint(tmp_path / "cut" / CHECKPOINT_NAME, device=CPU)["step"] == 2
+        scores = fit(tiny(QUICK)[0], tmp_path / "cut", resume=True)
+        assert scores == {"score": 1.0, "other": 3.0}
+        assert_same_state(tmp_path / "whole", tmp_path / "cut")
+        assert rows(tmp_path / "whole") == rows(tmp_path / "cut")
+
+    @pytest.mark.parametrize("score", [float("nan"), float("inf")])
+    def test_a_score_that_is_no_number_ends_the_training(self, tmp_path, score):
+        training, seen = tiny(QUICK, scores=[score])
+        with pytest.raises(DivergedError, match=r"step 2: the score score is (nan|inf)"):
+            fit(training, tmp_path)
+        assert seen["saved"] == []
+        assert read_checkpoint(tmp_path / CHECKPOINT_NAME, device=CPU)["step"] == 2
+
+    def test_a_batch_that_diverges_is_kept(self, tmp_path):
+        with pytest.raises(DivergedError, match=r"failed_batch\.rank0\.pt holds the batch"):
+            fit(tiny(QUICK, poison=3)[0], tmp_path)
+        held = read_checkpoint(tmp_path / "failed_batch.rank0.pt", device=CPU)
+        assert held["batch"]["x"].shape == (2, 3, 4, 4)
+
+    def test_numbers_of_numpy_paths_and_lists_are_stored(self, tmp_path):
+        @dataclasses.dataclass(frozen=True)
+        class More(Options):
+            folder: Path = Path("a/b")
+            names: list[str] = dataclasses.field(default_factory=lambda: ["x", "y"])
+            side: int | None = None
+
+        options = More(**dataclasses.asdict(QUICK))
+        training, _ = tiny(options)
+        scored = dataclasses.replace(training, validate=lambda model: {"score": np.float32(0.5)})
+        fit(scored, tmp_path, stop_after=4)
+        again, _ = tiny(options)
+        assert fit(dataclasses.replace(again, validate=scored.validate), tmp_path, resume=True) == {"score": 0.5}
+        changed, _ = tiny(dataclasses.replace(options, folder=Path("c")))
+        with pytest.raises(CheckpointError, match="written with other options \\(folder\\)"):
+            fit(changed, tmp_path, resume=True)
+
+    def test_options_that_no_checkpoint_holds_are_refused_before_step_1(self, tmp_path):
+        @dataclasses.dataclass(frozen=True)
+        class Odd(Options):
+            what: object = dataclasses.field(default_factory=object)
+
+        training, seen = tiny(Odd(**dataclasses.asdict(QUICK)))
+        with pytest.raises(UsageError, match="type object cannot be stored"):
+            fit(training, tmp_path)
+        assert seen["indices"] == []
+
+    def test_another_model_is_one_line(self, tmp_path):
+        fit(tiny(QUICK)[0], tmp_path, stop_after=2)
+        training, _ = tiny(QUICK)
+        other = dataclasses.replace(training, model=nn.Sequential(nn.Flatten(), nn.Linear(48, 2)))
+        with pytest.raises(
+            CheckpointError, match=r"last\.pt: holds another model \(.*resume with the data and"
+        ) as caught:
+            fit(other, tmp_path, resume=True)
+        assert "\n" not in str(caught.value)
 
     def test_an_existing_training_is_not_overwritten(self, tmp_path):
         fit(tiny(QUICK)[0], tmp_path, resume=False, stop_after=2)
@@ -402,7 +469,8 @@ from pathlib import Path
 warnings.simplefilter("error")
 import torch
 from torch import nn
-from densevit.train.loop import Batches, Training, fit
+from densevit.train.batches import Batches
+from densevit.train.loop import Training, fit
 from densevit.train.options import Options
 
 torch.set_num_threads(1)

@@ -83,7 +83,10 @@ def _train(module: ModuleType, data: Path, out: Path, options: Any, *, resume: b
         return
     for key, value in scores.items():
         print(f"{find_metric_format(key).title:>24}  {format_metric(key, value)}")
-    print(f"best weights: {out / 'best.safetensors'}")
+    best = out / "best.safetensors"
+    print(
+        f"best weights: {best}" if best.is_file() else f"{out}: no weights were better than none; nothing was kept"
+    )
 
 
 def _list_recipes() -> None:

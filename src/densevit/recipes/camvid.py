@@ -28,13 +28,15 @@ from densevit.core.errors import UsageError
 from densevit.core.manifest import IMAGENET_MEAN, IMAGENET_STD, Manifest
 from densevit.data.base import SegmentationData
 from densevit.data.camvid import CamVid
+from densevit.data.checking import check_samples
 from densevit.data.unlabeled import ConcatenatedData, UnlabeledData
 from densevit.evaluate import evaluate_segmentation
 from densevit.models.build import build
 from densevit.runtimes.eager import EagerRuntime
 from densevit.tasks.segmentation import make_segmentation_task
+from densevit.train.batches import Batches
 from densevit.train.distributed import training_device
-from densevit.train.loop import Batches, Training
+from densevit.train.loop import Training
 from densevit.train.losses import compute_class_weights
 from densevit.train.options import Options
 from densevit.train.segmentation import (
@@ -105,6 +107,9 @@ def recipe(data: Path, options: CamVidOptions) -> Training:
     normalize = Normalize(IMAGENET_MEAN, IMAGENET_STD).to(device)
     teacher = _load_teacher(Path(options.teacher), normalize) if options.teacher else None
     train: SegmentationData = CamVid(data, "train")
+    val = CamVid(data, "val")
+    for split in (train, val):
+        check_samples(split)
     if options.unlabeled:
         train = ConcatenatedData(train, UnlabeledData(Path(options.unlabeled), train))
     samples = Samples(train, device, teacher=teacher)
@@ -117,7 +122,7 @@ def recipe(data: Path, options: CamVidOptions) -> Training:
         model=trainee.to(device).to(memory_format=torch.channels_last),  # type: ignore[call-overload]
         batches=Batches(len(samples), lambda indices, generator: samples.batch(indices, generator, augmentation)),
         loss=SegmentationLoss(options.loss, weight, options.dice, options.distillation, CAMVID_OF_CITYSCAPES),
-        validate=_Validation(CamVid(data, "val"), _make_manifest(options), str(device)),
+        validate=_Validation(val, _make_manifest(options), str(device)),
         metric="miou",
         save=lambda averaged, path, scores: _save(averaged, path, _make_manifest(options), scores),
         options=options,

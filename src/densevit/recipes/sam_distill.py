@@ -27,6 +27,7 @@ from densevit.data.base import list_images
 from densevit.data.coco import Coco
 from densevit.models.build import PromptableModel, build
 from densevit.tasks.promptable import make_promptable_task
+from densevit.train.batches import Batches
 from densevit.train.distillation import (
     DistillationLoss,
     EmbeddedImages,
@@ -36,7 +37,7 @@ from densevit.train.distillation import (
 )
 from densevit.train.distributed import training_device
 from densevit.train.embeddings import EmbeddingCache, PromptableTeacher
-from densevit.train.loop import Batches, Training
+from densevit.train.loop import Training
 from densevit.train.mask_scores import BoxScores
 from densevit.train.options import Options
 from densevit.train.start import start_from

@@ -28,11 +28,13 @@ from densevit.checkpoints.state import save_own
 from densevit.core.errors import UsageError
 from densevit.core.manifest import Manifest
 from densevit.data.base import DataError, PromptableData
+from densevit.data.checking import check_samples
 from densevit.data.table import PROMPTABLE_DATA
 from densevit.models.build import PromptableModel, build
 from densevit.tasks.promptable import make_promptable_task
+from densevit.train.batches import Batches
 from densevit.train.distributed import training_device
-from densevit.train.loop import Batches, Training
+from densevit.train.loop import Training
 from densevit.train.mask_losses import MaskLoss
 from densevit.train.mask_scores import BoxScores
 from densevit.train.options import Options
@@ -94,6 +96,8 @@ def recipe(data: Path, options: FinetuneOptions) -> Training:
         torch.set_num_threads(options.threads)
     network, manifest = _load_start(options)
     train, val = (_open_split(data, options.kind, split) for split in ("train", "val"))
+    for samples in (train, val):
+        check_samples(samples)
     images = PromptedImages(
         train, make_promptable_task(manifest), device=device, prompting=options.make_prompting()
     )

@@ -25,13 +25,15 @@ from densevit.checkpoints.state import save_own
 from densevit.core.errors import UsageError
 from densevit.core.manifest import Manifest, super_resolution_manifest
 from densevit.data.base import HighResolutionData, list_images
+from densevit.data.checking import check_samples
 from densevit.data.high_resolution import HighResolution
 from densevit.evaluate import evaluate_super_resolution
 from densevit.models.build import build_super_resolution
 from densevit.runtimes.eager import EagerRuntime
 from densevit.tasks.super_resolution import make_super_resolution_task
+from densevit.train.batches import Batches
 from densevit.train.distributed import training_device
-from densevit.train.loop import Batches, Training
+from densevit.train.loop import Training
 from densevit.train.options import Options
 from densevit.train.super_resolution import Pairs, SuperResolutionLoss
 from densevit.variants import SUPER_RESOLUTION
@@ -85,6 +87,7 @@ def recipe(data: Path, options: SuperResolutionOptions) -> Training:
 
 def build_training(train: list[Path], val: HighResolutionData, options: SuperResolutionOptions) -> Training:
     """Builds the training for any lists of images."""
+    check_samples(val)
     table = SUPER_RESOLUTION[options.architecture]
     manifest = super_resolution_manifest(options.architecture, options.architecture)
     torch.manual_seed(options.seed)

@@ -35,6 +35,14 @@ class World:
             values /= self.size
         return values
 
+    def any(self, happened: int) -> bool:
+        """Whether it happened on any rank; every rank must call it."""
+        if self.size == 1:
+            return bool(happened)
+        flag = torch.tensor([float(bool(happened))], device=self.device)
+        dist.all_reduce(flag)
+        return bool(flag.item())
+
     def wait(self) -> None:
         """Blocks until all ranks have called it."""
         if self.size > 1:

@@ -39,10 +39,15 @@ class CsvLog:
     Args:
         path: the CSV file.
         start: rows of later steps are removed, because they will be written again.
+        validated: whether the scores of step `start` stay; False where that step is validated again.
     """
 
-    def __init__(self, path: Path, *, start: int) -> None:
-        kept = _read_rows_until(path, start)
+    def __init__(self, path: Path, *, start: int, validated: bool = True) -> None:
+        kept = [
+            row
+            for row in _read_rows_until(path, start)
+            if validated or not (int(row[0]) == start and row[1].startswith("val/"))
+        ]
         with write_atomically(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([("step", "name", "value"), *kept])
         self._file = path.open("a", newline="", encoding="utf-8")
@@ -84,9 +89,9 @@ class TensorBoardLog:
         self._writer.close()
 
 
-def open_logs(folder: Path, *, start: int) -> list[Log]:
-    """Opens every log that the installed packages support."""
-    logs: list[Log] = [CsvLog(folder / "log.csv", start=start)]
+def open_logs(folder: Path, *, start: int, validated: bool = True) -> list[Log]:
+    """Opens every log that the installed packages support; see `CsvLog`."""
+    logs: list[Log] = [CsvLog(folder / "log.csv", start=start, validated=validated)]
     try:
         logs.append(TensorBoardLog(folder / "tensorboard", start=start))
     except ImportError:
