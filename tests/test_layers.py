@@ -64,6 +64,7 @@ OWNERS: dict[str, str] = {
     "torch.utils.tensorboard": "train.log",
     "tensorboard": "train.log",
     "cyclopts": "cli",
+    "filelock": "train.folder",
 }
 """The one module (or folder) that imports a package which may be missing or is heavy."""
 
