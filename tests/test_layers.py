@@ -335,19 +335,16 @@ def write(root: Path, files: dict[str, str]) -> Path:
         (order_violations, "metrics.py", "import importlib\nimportlib.import_module('densevit.cli')"),
         (order_violations, "metrics.py", "import densevit"),
         (order_violations, "files.py", "from densevit import load"),
-        (order_violations, "predict.py", "if TYPE_CHECKING:\n    from densevit.train.loop import fit")(
-            torch_violations, "imaging/a.py", "import torch.nn"
-        ),
+        (order_violations, "predict.py", "if TYPE_CHECKING:\n    from densevit.train.loop import fit"),
+        (torch_violations, "imaging/a.py", "import torch.nn"),
         (torch_violations, "metrics.py", "def f():\n    from torch import Tensor"),
         (torch_violations, "runtimes/openvino.py", "import torch"),
         (torch_violations, "predict.py", "from densevit.models.build import create_model"),
         (torch_violations, "predict.py", "from densevit.runtimes import eager"),
-        (torch_violations, "predict.py", "def f():\n    from densevit.train.loop import fit")(
-            torch_violations, "evaluate.py", "def f():\n    from densevit.export import write_graph"
-        ),
-        (torch_violations, "cli/train.py", "from densevit.train.loop import fit")(
-            owner_violations, "predict.py", "import openvino as ov"
-        ),
+        (torch_violations, "predict.py", "def f():\n    from densevit.train.loop import fit"),
+        (torch_violations, "evaluate.py", "def f():\n    from densevit.export import write_graph"),
+        (torch_violations, "cli/train.py", "from densevit.train.loop import fit"),
+        (owner_violations, "predict.py", "import openvino as ov"),
         (owner_violations, "zoo.py", "def f():\n    from huggingface_hub import hf_hub_download"),
         (owner_violations, "weights/files.py", "import huggingface_hub"),
         (owner_violations, "train/loop.py", "from torch.utils.tensorboard import SummaryWriter"),
@@ -379,9 +376,8 @@ def test_the_rules_find_what_they_forbid(tmp_path, check, file, text):
         ("predict.py", "from densevit import imaging\nfrom densevit import __version__"),
         ("predict.py", "def f():\n    from densevit.export import g\n    from densevit.runtimes.eager import E"),
         ("predict.py", "if TYPE_CHECKING:\n    from densevit.models.build import DenseModel"),
-        ("cli/train.py", "def f():\n    from densevit.train.loop import fit\n    import cyclopts")(
-            "runtimes/eager.py", "import torch\nfrom densevit.models.deploy import fold"
-        ),
+        ("cli/train.py", "def f():\n    from densevit.train.loop import fit\n    import cyclopts"),
+        ("runtimes/eager.py", "import torch\nfrom densevit.models.deploy import fold"),
         ("train/log.py", "def f():\n    from torch.utils.tensorboard import SummaryWriter"),
         ("models/a.py", "import torch\ntorch.load(x, weights_only=True)"),
         ("__init__.py", "from densevit.cli import main"),
