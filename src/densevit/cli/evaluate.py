@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ from densevit.cli.options import Json, load_model
 from densevit.cli.progress import progress_bar
 from densevit.core.errors import InputError, UsageError
 from densevit.core.packages import require_torch
-from densevit.core.processes import Processes, SingleProcess
+from densevit.core.processes import Processes, SingleProcess, read_launch
 from densevit.data.checking import check_samples
 from densevit.data.detections import read_detections
 from densevit.data.table import DATA, KINDS, open_data, parse_kind
@@ -125,10 +124,7 @@ def _check_task(data: str, kind: str, given: Mapping[str, object], model: str, t
 @contextmanager
 def _join_processes() -> Iterator[Processes]:
     """All processes that torchrun started, or this one alone."""
-    count = os.environ.get("WORLD_SIZE", "1")
-    if not count.isdigit():
-        raise UsageError(f"WORLD_SIZE must be the number of processes, got {count!r}; torchrun sets it")
-    if int(count) <= 1:
+    if read_launch().size <= 1:
         yield SingleProcess()
         return
     require_torch("an evaluation by several processes")

@@ -6,7 +6,6 @@ import ast
 import importlib
 import importlib.util
 import inspect
-import os
 import pkgutil
 import sys
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from densevit.cli.flags import Flag, make_verb, run_verb
 from densevit.core.errors import InputError, UsageError
 from densevit.core.messages import one_line
 from densevit.core.packages import require_torch
+from densevit.core.processes import read_launch
 from densevit.metrics import find_metric_format, format_metric
 
 _HELP = """Usage: densevit train RECIPE --data DIR --out DIR [options of the recipe]
@@ -79,7 +79,7 @@ def _train(module: ModuleType, data: Path, out: Path, options: Any, *, resume: b
     from densevit.train.loop import fit
 
     scores = fit(module.recipe(data, options), out, resume=resume)
-    if os.environ.get("RANK", "0") != "0":
+    if read_launch().rank != 0:
         return
     for key, value in scores.items():
         print(f"{find_metric_format(key).title:>24}  {format_metric(key, value)}")

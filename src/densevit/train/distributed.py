@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 
+from densevit.core.processes import read_launch
 from densevit.runtimes.eager import choose_device
 
 
@@ -57,15 +57,14 @@ def training_device(name: str) -> torch.device:
     """
     device = choose_device(name)
     if device.type == "cuda" and device.index is None:
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        return torch.device("cuda", read_launch().local_rank)
     return device
 
 
 @contextmanager
 def world(device: torch.device) -> Iterator[World]:
     """Joins the ranks that torchrun started; without torchrun there is one rank."""
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1:
+    if read_launch().size <= 1:
         yield World(0, 1, device)
         return
     # the other ranks wait while rank 0 validates, which may take long

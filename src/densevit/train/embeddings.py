@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from densevit import imaging
 from densevit.checkpoints.opening import open_network
 from densevit.core.errors import InputError
 from densevit.core.files import make_folder
+from densevit.core.processes import read_launch
 from densevit.models.build import PromptableModel
 from densevit.runtimes.base import Precision
 from densevit.runtimes.eager import EagerRuntime
@@ -80,10 +80,9 @@ class EmbeddingCache:
         Raises:
             ImageError: an image cannot be read.
         """
-        rank, processes = (
-            int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1))
-        )
-        missing = [sample for sample in samples[rank::processes] if self._read(self._locate(*sample)) is None]
+        launch = read_launch()
+        rank = launch.rank
+        missing = [sample for sample in samples[rank :: launch.size] if self._read(self._locate(*sample)) is None]
         for path, mirrored in track(
             missing, "teacher", console=Console(stderr=True), disable=rank != 0 or not missing
         ):

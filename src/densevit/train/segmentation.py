@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -14,6 +13,7 @@ from rich.progress import track
 from torch import Tensor, nn
 
 from densevit.core.errors import UsageError
+from densevit.core.processes import read_launch
 from densevit.data.base import SegmentationData
 from densevit.metrics import IGNORE
 from densevit.models.build import DenseModel, Network
@@ -66,7 +66,7 @@ class Samples:
         self._cache: dict[int, tuple[Tensor, Tensor]] = {}
         self.soft: list[Tensor] = []
         if teacher is not None:
-            hidden = os.environ.get("RANK", "0") != "0"
+            hidden = read_launch().rank != 0
             for index in track(range(len(data)), "teacher", console=Console(stderr=True), disable=hidden):
                 self.soft.append(teacher(self[index][0].permute(1, 2, 0)[None])[0])
 
