@@ -6,21 +6,22 @@ counts, so that the scores equal those of one process to the last bit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from densevit.core.errors import UsageError
+from densevit.core.manifest import Manifest
 from densevit.core.processes import Processes
 from densevit.data.coco import Coco
 from densevit.data.detections import BoxDetections
 from densevit.data.table import KINDS
 from densevit.evaluate.base import SINGLE_PROCESS, Evaluation, Progress, Samples, evaluate_answers
-from densevit.evaluate.classification import evaluate_classification
+from densevit.evaluate.classification import evaluate_classification, make_classification_scorer
 from densevit.evaluate.promptable import Prompt, evaluate_detections, evaluate_promptable
-from densevit.evaluate.segmentation import evaluate_segmentation
-from densevit.evaluate.super_resolution import evaluate_super_resolution
+from densevit.evaluate.segmentation import evaluate_segmentation, make_segmentation_scorer
+from densevit.evaluate.super_resolution import evaluate_super_resolution, make_super_resolution_scorer
 from densevit.predict.loading import LoadedModel
+from densevit.tasks.scoring import Scorer
 from densevit.tasks.table import TASKS
 from densevit.variants import SUPER_RESOLUTION
 
@@ -35,16 +36,6 @@ __all__ = [
     "evaluate_super_resolution",
     "list_kinds",
 ]
-
-
-@dataclass(frozen=True)
-class _Options:
-    class_map: Sequence[int] | None
-    prompt: Prompt
-    clicks: int
-    boxes: Mapping[int, BoxDetections] | None
-    progress: Progress
-    processes: Processes
 
 
 def evaluate(
@@ -84,8 +75,10 @@ def evaluate(
         )
     if task != "segmentation" and class_map is not None:
         raise UsageError(f"{name}: a class map is for segmentation; leave it out")
-    options = _Options(class_map, prompt, clicks, boxes, progress, processes)
-    return _EVALUATIONS.get(task, _evaluate_by_row)(model, data, options)
+    if task == "promptable":
+        return _evaluate_prompts(model, data, prompt, clicks, boxes, progress, processes)
+    scorer = _make_scorer(model.manifest, data, class_map)
+    return evaluate_answers(model.task, model.runtime, data, scorer, progress=progress, processes=processes)
 
 
 def list_kinds(task: str) -> str:
@@ -93,76 +86,35 @@ def list_kinds(task: str) -> str:
     return ", ".join(KINDS.get(task, ())) or "none"
 
 
-def _evaluate_segmentation(model: Any, data: Any, options: _Options) -> Evaluation:
-    return evaluate_segmentation(
-        model.task,
-        model.runtime,
-        data,
-        class_names=model.manifest.class_names,
-        class_map=options.class_map,
-        progress=options.progress,
-        processes=options.processes,
-    )
-
-
-def _evaluate_classification(model: Any, data: Any, options: _Options) -> Evaluation:
-    return evaluate_classification(
-        model.task,
-        model.runtime,
-        data,
-        class_names=model.manifest.class_names,
-        progress=options.progress,
-        processes=options.processes,
-    )
-
-
-def _evaluate_super_resolution(model: Any, data: Any, options: _Options) -> Evaluation:
-    return evaluate_super_resolution(
-        model.task,
-        model.runtime,
-        data,
-        scale=SUPER_RESOLUTION[model.manifest.architecture].scale,
-        progress=options.progress,
-        processes=options.processes,
-    )
-
-
-def _evaluate_promptable(model: Any, data: Any, options: _Options) -> Evaluation:
-    if options.boxes is None:
+def _evaluate_prompts(
+    model: Any,
+    data: Any,
+    prompt: Prompt,
+    clicks: int,
+    boxes: Mapping[int, BoxDetections] | None,
+    progress: Progress,
+    processes: Processes,
+) -> Evaluation:
+    if boxes is None:
         return evaluate_promptable(
-            model,
-            data,
-            prompt=options.prompt,
-            clicks=options.clicks,
-            progress=options.progress,
-            processes=options.processes,
+            model, data, prompt=prompt, clicks=clicks, progress=progress, processes=processes
         )
     if not isinstance(data, Coco):
         raise UsageError("average precision needs annotations in COCO's format; use coco:DIR")
-    if options.processes.size > 1:
+    if processes.size > 1:
         raise UsageError("average precision is computed by one process; start it without torchrun")
-    return evaluate_detections(model, data, data.annotations, options.boxes, progress=options.progress)
+    return evaluate_detections(model, data, data.annotations, boxes, progress=progress)
 
 
-def _evaluate_by_row(model: LoadedModel, data: Samples, options: _Options) -> Evaluation:
-    """Any other task, by the scorer of its row."""
-    make_scorer = TASKS[model.manifest.task].make_scorer
+def _make_scorer(manifest: Manifest, data: Any, class_map: Sequence[int] | None) -> Scorer:
+    match manifest.task:
+        case "segmentation":
+            return make_segmentation_scorer(manifest.class_names, data, class_map)
+        case "classification":
+            return make_classification_scorer(manifest.class_names, data)
+        case "super_resolution":
+            return make_super_resolution_scorer(SUPER_RESOLUTION[manifest.architecture].scale)
+    make_scorer = TASKS[manifest.task].make_scorer
     if make_scorer is None:
-        raise UsageError(f"{model.manifest.name}: the results of {model.manifest.task} models have no scores")
-    return evaluate_answers(
-        model.task,
-        model.runtime,
-        data,
-        make_scorer(model.manifest, data),
-        progress=options.progress,
-        processes=options.processes,
-    )
-
-
-_EVALUATIONS: dict[str, Callable[[Any, Any, _Options], Evaluation]] = {
-    "segmentation": _evaluate_segmentation,
-    "classification": _evaluate_classification,
-    "super_resolution": _evaluate_super_resolution,
-    "promptable": _evaluate_promptable,
-}
-"""The tasks whose evaluation has options; all others are evaluated by the scorer of their row in `TASKS`."""
+        raise UsageError(f"{manifest.name}: the results of {manifest.task} models have no scores")
+    return make_scorer(manifest, data)

@@ -16,6 +16,7 @@ from densevit.metrics import ClassificationScore
 from densevit.runtimes.base import Runtime
 from densevit.tasks.base import Task
 from densevit.tasks.classification import ClassificationResult
+from densevit.tasks.scoring import Scorer
 
 
 def evaluate_classification(
@@ -41,9 +42,18 @@ def evaluate_classification(
         InputError: the classes of model and data differ, or there is no image.
         ProcessLostError: another process ended.
     """
-    classes = _match_classes(class_names, data.class_names)
-    scorer = _Scorer(classes, ClassificationScore(len(class_names)))
+    scorer = make_classification_scorer(class_names, data)
     return evaluate_answers(task, runtime, data, scorer, progress=progress, processes=processes)
+
+
+def make_classification_scorer(class_names: tuple[str, ...], data: ClassificationData) -> Scorer:
+    """The scores of a model with these classes; see `evaluate_classification`.
+
+    Raises:
+        InputError: the classes of model and data differ.
+    """
+    classes = _match_classes(class_names, data.class_names)
+    return _Scorer(classes, ClassificationScore(len(class_names)))
 
 
 class _Scorer:

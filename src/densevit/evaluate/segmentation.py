@@ -15,6 +15,7 @@ from densevit.evaluate.base import SINGLE_PROCESS, Evaluation, Progress, evaluat
 from densevit.metrics import SegmentationScore
 from densevit.runtimes.base import Runtime
 from densevit.tasks.base import Task
+from densevit.tasks.scoring import Scorer
 from densevit.tasks.segmentation import SegmentationResult
 
 
@@ -45,9 +46,20 @@ def evaluate_segmentation(
         InputError: no pixel has a label.
         ProcessLostError: another process ended.
     """
-    mapping = _make_class_map(class_names, data, class_map)
-    scorer = _Scorer(mapping, SegmentationScore(data.class_names))
+    scorer = make_segmentation_scorer(class_names, data, class_map)
     return evaluate_answers(task, runtime, data, scorer, progress=progress, processes=processes)
+
+
+def make_segmentation_scorer(
+    class_names: tuple[str, ...], data: SegmentationData, class_map: Sequence[int] | None = None
+) -> Scorer:
+    """The scores of a model with these classes; see `evaluate_segmentation`.
+
+    Raises:
+        UsageError: the classes of model and data differ and there is no class map, or one that does not fit.
+    """
+    mapping = _make_class_map(class_names, data, class_map)
+    return _Scorer(mapping, SegmentationScore(data.class_names))
 
 
 class _Scorer:

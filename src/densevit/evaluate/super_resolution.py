@@ -14,6 +14,7 @@ from densevit.evaluate.base import SINGLE_PROCESS, Evaluation, Progress, evaluat
 from densevit.metrics import SuperResolutionScore
 from densevit.runtimes.base import Runtime
 from densevit.tasks.base import Task
+from densevit.tasks.scoring import Scorer
 from densevit.tasks.super_resolution import SuperResolutionResult, crop_to_multiple, downscale
 
 
@@ -42,8 +43,14 @@ def evaluate_super_resolution(
         InputError: an image is too small for the scores, or there is no image.
         ProcessLostError: another process ended.
     """
-    scorer = _Scorer(scale, SuperResolutionScore(border_px=scale))
-    return evaluate_answers(task, runtime, data, scorer, progress=progress, processes=processes)
+    return evaluate_answers(
+        task, runtime, data, make_super_resolution_scorer(scale), progress=progress, processes=processes
+    )
+
+
+def make_super_resolution_scorer(scale: int) -> Scorer:
+    """The scores of a model of that scale; see `evaluate_super_resolution`."""
+    return _Scorer(scale, SuperResolutionScore(border_px=scale))
 
 
 class _Scorer:
