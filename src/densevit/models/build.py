@@ -145,10 +145,7 @@ def build_segmentation(table: SegmentationTable, classes: int | None = None, in_
     Raises:
         UsageError: a count below 1.
     """
-    backbone = Backbone(table.backbone, in_channels=in_channels)
-    classes = table.classes if classes is None else classes
-    eps = table.backbone.norm_eps
-    return DenseModel(backbone, SegmentationHead(table.head, backbone.features, classes=classes, norm_eps=eps))
+    return _build_dense(SegmentationHead, table, classes, in_channels)
 
 
 def build_classification(
@@ -159,10 +156,16 @@ def build_classification(
     Raises:
         UsageError: a count below 1.
     """
+    return _build_dense(ClassificationHead, table, classes, in_channels)
+
+
+def _build_dense(
+    head: type[SegmentationHead] | type[ClassificationHead], table: Any, classes: int | None, in_channels: int
+) -> DenseModel:
     backbone = Backbone(table.backbone, in_channels=in_channels)
     classes = table.classes if classes is None else classes
     eps = table.backbone.norm_eps
-    return DenseModel(backbone, ClassificationHead(table.head, backbone.features, classes=classes, norm_eps=eps))
+    return DenseModel(backbone, head(table.head, backbone.features, classes=classes, norm_eps=eps))
 
 
 def build_super_resolution(

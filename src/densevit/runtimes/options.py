@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypedDict, get_args
 
 from densevit.core.errors import UsageError
 from densevit.runtimes.base import PRECISIONS
-from densevit.runtimes.table import RUNTIMES
+from densevit.runtimes.table import RUNTIMES, check_runtime_name
 
 Mode = Literal["latency", "throughput"]
 _PRECISIONS = ("auto", *PRECISIONS)
@@ -42,8 +42,7 @@ class LoadOptions:
     ] = "latency"
 
     def __post_init__(self) -> None:
-        if self.runtime not in ("auto", *RUNTIMES):
-            raise UsageError(f"runtime must be one of auto, {', '.join(RUNTIMES)}, got {self.runtime!r}")
+        check_runtime_name(self.runtime)
         if self.precision not in _PRECISIONS:
             raise UsageError(f"precision must be auto or one of {', '.join(PRECISIONS)}, got {self.precision!r}")
         if self.mode not in get_args(Mode):

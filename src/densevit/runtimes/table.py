@@ -92,6 +92,16 @@ class Artefact:
     manifest: Manifest | None = None
 
 
+def check_runtime_name(name: str) -> None:
+    """Refuses what is neither "auto" nor the name of a row.
+
+    Raises:
+        UsageError: lists the names.
+    """
+    if name not in ("auto", *RUNTIMES):
+        raise UsageError(f"runtime must be one of auto, {', '.join(RUNTIMES)}, got {name!r}")
+
+
 def choose_runtime(name: str, device: str, suffix: str = "") -> RuntimeRow:
     """The row of that name; "auto" is the first one that runs on the device, of those that open such files if any.
 
@@ -103,9 +113,8 @@ def choose_runtime(name: str, device: str, suffix: str = "") -> RuntimeRow:
     Raises:
         UsageError: no such runtime, or none for the device.
     """
+    check_runtime_name(name)
     if name != "auto":
-        if name not in RUNTIMES:
-            raise UsageError(f"runtime must be one of auto, {', '.join(RUNTIMES)}, got {name!r}")
         return RUNTIMES[name]
     rows = sorted(RUNTIMES.values(), key=lambda row: suffix not in row.suffixes)
     for row in rows:
